@@ -1,0 +1,39 @@
+"""sspe: structure-preserving image-text embeddings (Wang, Li, Lazebnik, CVPR 2016).
+
+from sspe import Localizer
+localizer = Localizer.from_pretrained()
+found = localizer("photo.jpg", "A man in an orange hat.")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sspe.errors import CheckpointError, DataError, PhotoError, SspeError
+    from sspe.localization import Localization, LocalizedPhrase
+    from sspe.localizer import Localizer, PhotoView
+    from sspe.phrases import Phrase, extract_phrases
+
+# Names load on first use: importing torch takes seconds that `--help` should not.
+_HOMES = {
+    "Localizer": "sspe.localizer",
+    "PhotoView": "sspe.localizer",
+    "Localization": "sspe.localization",
+    "LocalizedPhrase": "sspe.localization",
+    "Phrase": "sspe.phrases",
+    "extract_phrases": "sspe.phrases",
+    "SspeError": "sspe.errors",
+    "PhotoError": "sspe.errors",
+    "DataError": "sspe.errors",
+    "CheckpointError": "sspe.errors",
+}
+
+__version__ = "0.1.0"
+__all__ = ["CheckpointError", "DataError", "Localization", "LocalizedPhrase", "Localizer", "PhotoError", "PhotoView",
+           "Phrase", "SspeError", "extract_phrases"]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'sspe' has no attribute {name!r}")

@@ -1,0 +1,69 @@
+"""Pure box arithmetic.
+
+A box is ``x1, y1, x2, y2`` in pixels of the original photo, float32, continuous and half-open: a box over the pixel
+columns 0 to 9 has x1 = 0 and x2 = 10. A 1-based inclusive annotation ``xmin, xmax`` becomes ``xmin - 1, xmax``, so
+the plain intersection over union below equals the one over inclusive pixels that Flickr30K Entities is scored with.
+"""
+
+import numpy as np
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of every box of ``a`` (N, 4) with every box of ``b`` (M, 4): (N, M) float32 in 0..1."""
+    a = np.asarray(a, np.float32).reshape(-1, 4)
+    b = np.asarray(b, np.float32).reshape(-1, 4)
+    corner1 = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
+    corner2 = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    overlap = np.clip(corner2 - corner1, 0, None).prod(axis=2)
+    together = area(a)[:, None] + area(b)[None, :] - overlap
+    return np.divide(overlap, together, out=np.zeros_like(overlap), where=together > 0)
+
+
+def area(boxes: np.ndarray) -> np.ndarray:
+    """Areas (N,) in square pixels of boxes (N, 4); an inverted box has area 0."""
+    return np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(axis=-1)
+
+
+def union(boxes: np.ndarray) -> np.ndarray:
+    """The smallest box (4,) around boxes (N, 4), N at least 1: the "merged box" of a phrase with several boxes."""
+    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+    if len(boxes) == 0:
+        raise ValueError("union of no boxes is undefined; give at least one box")
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+
+
+def clip(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
+    """Boxes (N, 4) moved inside a photo of width x height pixels."""
+    limit = np.array([width, height, width, height], np.float32)
+    return np.clip(np.asarray(boxes, np.float32), 0, limit)
+
+
+def scale(boxes: np.ndarray, sx: float, sy: float) -> np.ndarray:
+    """Boxes (N, 4) of a frame carried into one that is ``sx`` times as wide and ``sy`` times as high."""
+    return np.asarray(boxes, np.float32) * np.array([sx, sy, sx, sy], np.float32)
+
+
+def flip(boxes: np.ndarray, width: float) -> np.ndarray:
+    """Boxes (N, 4) in the mirror image of a photo ``width`` pixels wide."""
+    boxes = np.asarray(boxes, np.float32)
+    return np.stack([width - boxes[..., 2], boxes[..., 1], width - boxes[..., 0], boxes[..., 3]], axis=-1)
+
+
+def geometry(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
+    """Where a region lies: x1/W, y1/H, x2/W, y2/H and its share of the photo's area, (N, 5) float32 in 0..1."""
+    relative = scale(boxes, 1 / width, 1 / height)
+    return np.concatenate([relative, area(relative)[:, None]], axis=1)
+
+
+def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """Greedy non-maximum suppression: indices (K,) of the boxes kept, best score first.
+
+    A box goes when a better one overlaps it by more than ``threshold`` (intersection over union).
+    """
+    import torch
+    from torchvision.ops import nms as torchvision_nms
+
+    kept = torchvision_nms(
+        torch.as_tensor(boxes, dtype=torch.float32), torch.as_tensor(scores, dtype=torch.float32), threshold
+    )
+    return kept.numpy()

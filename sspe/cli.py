@@ -1,0 +1,28 @@
+"""The console command: ``sspe NAME ...`` is ``python -m sspe.NAME ...``."""
+
+import importlib
+import sys
+
+COMMANDS = {
+    "localize": "box every noun phrase of a sentence in photos",
+    "train": "train the network on annotated photos",
+    "evaluate": "measure localization, proposals or phrases on annotated photos",
+}
+
+
+def main() -> int:
+    """Hand over to the command named first; returns its exit code."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in COMMANDS:
+        return importlib.import_module(f"sspe.{name}").main(sys.argv[2:])
+    lines = [f"  sspe {command:10} {about}" for command, about in COMMANDS.items()]
+    usage = "\n".join(["usage: sspe COMMAND ...", *lines, "`sspe COMMAND --help` lists a command's options."])
+    if name in ("-h", "--help"):
+        print(usage)
+        return 0
+    print(usage if not name else f"There is no command {name!r}.\n{usage}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""Errors a user can cause. Each carries one sentence: what happened, what was found, what to do."""
+
+
+class SspeError(Exception):
+    """Base of every error that is the input's fault, not the program's; users are shown its text alone."""
+
+
+class PhotoError(SspeError):
+    """A photo cannot be opened: not a picture, truncated, or too large."""
+
+
+class DataError(SspeError):
+    """A data set is missing, or one of its files is broken."""
+
+
+class CheckpointError(SspeError):
+    """A checkpoint is missing, foreign, incomplete or of an unknown version."""

@@ -1,0 +1,43 @@
+"""Files on disk: atomic writing, and the folder for what can be made again."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well, remove it when it raises.
+
+    A reader therefore sees the old file or the whole new one, never half of one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes private files; give the result the permissions any other new file would have.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def cache_dir() -> Path:
+    """Folder for what can be made again: ``$SSPE_CACHE``, else ``~/.cache/sspe``. Safe to delete."""
+    given = os.environ.get("SSPE_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "sspe"
+
+
+def settings_key(*settings: object) -> str:
+    """Short hash of JSON-like settings: the same settings always give the same 16 hexadecimal digits."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,116 @@
+"""Open a photo: any common format in, upright RGB pixels out, or one sentence that says why not."""
+
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from sspe.errors import PhotoError
+
+MAX_PIXELS = 64_000_000  # a 64-megapixel photo takes 0.2 GB decoded; larger ones are refused before decoding
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_ORIENTATION = 0x0112  # the EXIF tag; values 5 to 8 turn the photo by a quarter
+_WIDE_MODES = {"I", "F", "I;16", "I;16B", "I;16L"}
+
+
+def open_photo(source: str | Path | Image.Image | np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Return the photo as (H, W, 3) uint8 RGB, turned upright by its EXIF orientation.
+
+    Args:
+        source: a file, a PIL image, or an array: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
+        max_pixels: larger photos are refused from their header, before any pixel is decoded.
+
+    Transparency is laid over white; palette, CMYK, grey and 16-bit pictures are converted; the first frame of an
+    animation is taken.
+
+    Raises:
+        PhotoError: the file is missing, not a picture, truncated or too large; the array has another shape or type.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels)
+    if isinstance(source, Image.Image):
+        return _from_image(source, "the picture given", max_pixels)
+    with _opened(Path(source)) as image:
+        return _from_image(image, str(source), max_pixels)
+
+
+def photo_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) in pixels that :func:`open_photo` would give, read from the header alone. Raises PhotoError."""
+    with _opened(Path(path)) as image:
+        width, height = image.size
+        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    return (height, width) if turned else (width, height)
+
+
+def squeeze(photo: np.ndarray, side: int) -> np.ndarray:
+    """Photo (H, W, 3) uint8 -> (side, side, 3) uint8. Width and height shrink apart: a box keeps its relative place."""
+    shrinks = photo.shape[0] > side and photo.shape[1] > side
+    return cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def find_photos(folder: str | Path) -> list[Path]:
+    """Every file below ``folder`` with a picture's suffix, sorted. Raises PhotoError when there is none."""
+    found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
+    if not found:
+        raise PhotoError(f"No photo lies in {folder}: looked for {', '.join(sorted(PHOTO_SUFFIXES))}.")
+    return found
+
+
+def _opened(path: Path) -> Image.Image:
+    if path.is_dir():
+        raise PhotoError(f"{path} is a folder, not a photo; give one picture file.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is stricter and comes next
+            return Image.open(path)
+    except FileNotFoundError:
+        raise PhotoError(f"There is no file {path}; check the path.") from None
+    except Image.DecompressionBombError:
+        raise PhotoError(f"{path} has too many pixels to open safely; shrink it below 64 megapixels.") from None
+    except UnidentifiedImageError:
+        raise PhotoError(
+            f"{path} is not a picture in a known format; give a JPEG, PNG, WebP, GIF, BMP or TIFF."
+        ) from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise PhotoError(f"{path} could not be read ({error}); check the file.") from None
+
+
+def _from_image(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise PhotoError(
+            f"{name} has {width * height / 1e6:.0f} megapixels ({width} x {height}) and the limit is "
+            f"{max_pixels / 1e6:.0f}; shrink it first."
+        )
+    if width * height == 0:
+        raise PhotoError(f"{name} has no pixels ({width} x {height}); give another picture.")
+    try:
+        image.seek(0)
+        image = ImageOps.exif_transpose(image)
+        if image.mode in _WIDE_MODES:
+            image = _to_eight_bits(image)
+        if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        # A copy: PIL may hand out a read-only view of its own buffer.
+        return np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
+        raise PhotoError(f"{name} is a damaged or truncated picture ({error}); save or download it again.") from None
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """16- and 32-bit grey carried to 0..255; PIL's own conversion would cut everything above 255 to white."""
+    grey = np.asarray(image, np.float64)
+    top = 65535.0 if grey.max(initial=0) > 255 else 255.0
+    return Image.fromarray(np.clip(grey * (255.0 / top), 0, 255).round().astype(np.uint8))
+
+
+def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise PhotoError(
+            f"A photo array must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4), and this one is {array.dtype} of "
+            f"shape {array.shape}; convert it first."
+        )
+    return _from_image(Image.fromarray(array), "the array given", max_pixels)
