@@ -1,0 +1,102 @@
+"""What is computed once a photo and kept on disk: the squeezed picture and its proposals.
+
+One small file a photo, named by the photo file's identity and the settings, so that every subset, split and interrupted
+run shares them, and a changed setting or photo never reads a stale one.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sspe.boxes import scale
+from sspe.files import atomic_write, cache_dir, settings_key
+from sspe.photo import open_photo, squeeze
+from sspe.proposals import EdgeBoxes, EdgeBoxesSettings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoredPhoto:
+    """A photo ready for the region encoder.
+
+    Attributes:
+        squeezed: (side, side, 3) uint8 RGB.
+        boxes: (R, 4) float32 proposals, relative: 0..1 of the photo's width and height; the whole photo first.
+    """
+
+    squeezed: np.ndarray
+    boxes: np.ndarray
+
+
+class FeatureStore:
+    """Photo file -> :class:`StoredPhoto`, from disk where it has been made before."""
+
+    def __init__(self, side: int, proposals: EdgeBoxesSettings, folder: Path | None = None):
+        """``side`` is the region encoder's, in pixels; ``folder`` defaults to the cache folder."""
+        self.side = side
+        self.settings = proposals
+        key = settings_key(side, proposals.as_dict(), cv2.__version__.split(".")[0])
+        self.folder = (folder or cache_dir() / "photos") / key
+        self._edge_boxes: EdgeBoxes | None = None
+
+    def get(self, path: Path) -> StoredPhoto:
+        """The stored photo, made and kept if it is not there yet. Raises PhotoError."""
+        file = self._file(path)
+        try:
+            with np.load(file) as arrays:
+                return StoredPhoto(arrays["squeezed"], arrays["boxes"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            # Absent, or damaged by a full disk: both are cured by making it again.
+            stored = self._make(path)
+            with atomic_write(file) as temporary, temporary.open("wb") as out:
+                np.savez(out, squeezed=stored.squeezed, boxes=stored.boxes)
+            return stored
+
+    def prepare(self, paths: Sequence[Path], progress: Callable[[Iterable, int], Iterable] | None = None) -> None:
+        """Make what is missing of the given photos, on every core; ``progress`` wraps (iterable, total) like tqdm."""
+        missing = [path for path in paths if not self._file(path).exists()]
+        if not missing:
+            return
+        log.info("making proposals of %d photos", len(missing))
+        # Fork would copy the locks of torch's threads; a fresh process imports OpenCV and numpy alone.
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(os.cpu_count(), initializer=_one_thread) as pool:
+            work = pool.imap_unordered(_Maker(self.side, self.settings, self.folder.parent), missing, chunksize=8)
+            for _ in progress(work, len(missing)) if progress else work:
+                pass
+
+    def _file(self, path: Path) -> Path:
+        status = path.stat()
+        return self.folder / f"{settings_key(str(path.resolve()), status.st_size, status.st_mtime_ns)}.npz"
+
+    def _make(self, path: Path) -> StoredPhoto:
+        if self._edge_boxes is None:
+            self._edge_boxes = EdgeBoxes(self.settings)
+        photo = open_photo(path)
+        height, width = photo.shape[:2]
+        return StoredPhoto(squeeze(photo, self.side), scale(self._edge_boxes(photo), 1 / width, 1 / height))
+
+
+class _Maker:
+    """What a worker process runs; built from plain values, so that it travels."""
+
+    def __init__(self, side: int, proposals: EdgeBoxesSettings, folder: Path):
+        self.store = FeatureStore(side, proposals, folder)
+
+    def __call__(self, path: Path) -> None:
+        self.store.get(path)
+
+
+def _one_thread() -> None:
+    """A process a core: OpenCV's own threads would only fight over them."""
+    cv2.setNumThreads(1)

@@ -1,0 +1,1 @@
+"""Measures, one file each; they take predictions and annotations and return plain dictionaries."""
