@@ -1,0 +1,145 @@
+"""A checkpoint: one ``.safetensors`` file that holds the whole pipeline and loads offline.
+
+Tensors: the backbone, both branches and the text encoder's vectors, float16. Metadata (JSON strings): ``format``,
+``version``, ``settings``, ``text`` (name and settings of the text encoder), and ``about`` (training data, recipe,
+metrics, library versions), which nothing but people reads.
+"""
+
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from sspe.errors import CheckpointError
+from sspe.files import atomic_write
+from sspe.pipeline import Pipeline, PipelineSettings
+from sspe.text.encoders import load_text_encoder
+from sspe.vision.folding import collapse, collapsed_state
+
+FORMAT = "sspe"
+VERSION = "1"
+SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
+DEFAULT = "sspe-lite0"
+
+
+def save_checkpoint(pipeline: Pipeline, path: str | Path, about: dict) -> None:
+    """Write the pipeline and what is known ``about`` it (JSON-like); the file appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    tensors = {**collapsed_state(pipeline), **{f"text.{k}": v for k, v in pipeline.text_encoder.state().items()}}
+    tensors = {name: _half(tensor.detach().cpu().contiguous()) for name, tensor in tensors.items()}
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "settings": json.dumps(pipeline.settings.as_dict()),
+        "text": json.dumps({"name": pipeline.text_encoder.name, "settings": pipeline.text_encoder.settings()}),
+        "about": json.dumps({**about, "libraries": _libraries()}),
+    }
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def load_checkpoint(path: str | Path) -> tuple[Pipeline, dict]:
+    """The pipeline, in float32 on the CPU, and what is known about it.
+
+    Raises CheckpointError, one sentence, when the file is missing, no checkpoint of ours, of an unknown version, or
+    lacks a tensor.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}; give a .safetensors file written by sspe.train.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable .safetensors file ({error}); copy or train it again."
+        ) from None
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path} was not written by sspe; give a checkpoint written by sspe.train.")
+    if metadata.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path} has format version {metadata.get('version')} and this sspe reads version {VERSION}; "
+            "install the matching sspe or train again."
+        )
+    try:
+        settings = PipelineSettings.from_dict(json.loads(metadata["settings"]))
+        text = json.loads(metadata["text"])
+        about = json.loads(metadata["about"])
+        vectors = {name.removeprefix("text."): t for name, t in tensors.items() if name.startswith("text.")}
+        pipeline = Pipeline(settings, load_text_encoder(text["name"], text["settings"], vectors))
+        collapse(pipeline)
+        weights = {
+            k: v.float() if v.is_floating_point() else v for k, v in tensors.items() if not k.startswith("text.")
+        }
+        pipeline.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} lacks or misnames a setting or a text vector ({error}); train it again."
+        ) from None
+    except RuntimeError as error:  # load_state_dict lists every missing, surplus and misshapen tensor
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise CheckpointError(f"{path} does not fit the network it describes: {first[:200]}") from None
+    return pipeline, about
+
+
+def find_checkpoint(name_or_path: str | Path | None = None) -> Path:
+    """The file that a path, a name in ``checkpoints/`` or a Hugging Face repository means; None is the shipped one.
+
+    Raises CheckpointError when there is no such file.
+    """
+    name = str(name_or_path or DEFAULT)
+    if Path(name).is_file():
+        return Path(name)
+    here = SHIPPED / f"{name.removesuffix('.safetensors')}.safetensors"
+    if here.is_file():
+        return here
+    names = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    if name.count("/") == 1 and not name.endswith(".safetensors") and not name.startswith((".", "/")):
+        return _downloaded(name)
+    raise CheckpointError(
+        f'There is no checkpoint {name!r}; give a .safetensors file, a repository "owner/name", or one of the shipped '
+        f"names ({', '.join(names) or 'none lies in ' + str(SHIPPED)})."
+    )
+
+
+def _downloaded(repository: str) -> Path:
+    """The one checkpoint of a Hugging Face repository, from its cache or the network."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns="*.safetensors"))
+    except Exception as error:  # the hub's client raises many kinds, its transport's among them
+        raise CheckpointError(
+            f"The repository {repository!r} could not be downloaded ({type(error).__name__}); "
+            "check its name and the network."
+        ) from None
+    files = sorted(folder.rglob("*.safetensors"))
+    if len(files) != 1:
+        raise CheckpointError(f"The repository {repository!r} holds {len(files)} .safetensors files; it must hold one.")
+    return files[0]
+
+
+def identity(path: str | Path) -> str:
+    """Short hash of a checkpoint's bytes: names what was made with it."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+
+
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    """float16: half the file, and less than a thousandth of a cosine away."""
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def _libraries() -> dict[str, str]:
+    found = {}
+    for package in ("sspe", "torch", "torchvision", "timm", "numpy", "opencv-contrib-python-headless"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,47 @@
+"""The two-branch network (section 3.1): regions and phrases into one space of unit vectors."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Sizes of the two branches; ``hidden`` 2048 and ``embedding`` 512 are the paper's."""
+
+    hidden: int = 2048
+    embedding: int = 512
+    dropout: float = 0.5
+
+
+class Branch(nn.Module):
+    """fc -> batch norm -> ReLU -> dropout -> fc -> L2."""
+
+    def __init__(self, features: int, settings: NetworkSettings):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(features, settings.hidden),
+            nn.BatchNorm1d(settings.hidden),
+            nn.ReLU(),
+            nn.Dropout(settings.dropout),
+            nn.Linear(settings.hidden, settings.embedding),
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:  # (N, D) -> (N, E), unit length
+        return functional.normalize(self.layers(features).float(), dim=1)
+
+
+class TwoBranchNetwork(nn.Module):
+    """One branch a modality; their outputs are compared by Euclidean distance or, the same on unit vectors, cosine."""
+
+    def __init__(self, image_features: int, text_features: int, settings: NetworkSettings | None = None):
+        super().__init__()
+        self.settings = settings or NetworkSettings()
+        self.image = Branch(image_features, self.settings)
+        self.text = Branch(text_features, self.settings)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Region features x (R, D) and phrase features y (P, T) -> embeddings (R, E) and (P, E) of unit length."""
+        return self.image(x), self.text(y)

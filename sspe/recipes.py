@@ -1,0 +1,115 @@
+"""Named training settings. ``--recipe NAME`` takes one, ``--set loss.margin=0.2`` changes one value of it."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sspe.embedding.losses import LossSettings
+from sspe.embedding.network import NetworkSettings
+from sspe.errors import SspeError
+from sspe.proposals import EdgeBoxesSettings
+from sspe.vision.regions import RegionSettings
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """The text side: an encoder of :data:`sspe.text.encoders.TEXT_ENCODERS` and, for "mean", its tables of vectors."""
+
+    encoder: str = "mean"
+    vectors: tuple[str, ...] = ()  # files in the GloVe text format, beside GloVe 6B 50-d
+    head: bool = True  # the head word's vector beside the mean
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run gives, but for the data and the seed."""
+
+    epochs: int = 6
+    batch: int = 16  # photos a step; with about 21 regions each, 340 regions against 150 phrases
+    sampled_proposals: int = 14  # a photo and step, beside its annotated boxes: the full 200 would cost ten times more
+    positive_iou: float = 0.6  # a proposal this near a phrase's box shows the phrase
+    negative_iou: float = 0.35  # one farther than this shows something else; between the two it counts as neither
+    fine_tune: bool = True  # False: the backbone keeps its ImageNet weights and its features are computed once
+    frozen_stages: int = 4  # of the map: stem, its activation and the first two stages see only edges and colours
+    backbone_lr: float = 1e-4
+    branch_lr: float = 3e-4
+    weight_decay: float = 0.01
+    warm_up: float = 0.1  # share of the steps in which the learning rate rises; then it falls as a cosine
+    flip: bool = True  # mirror half the photos whose phrases speak of neither left nor right
+    colour: float = 0.2  # brightness and contrast change by up to this share
+    regions: RegionSettings = field(default_factory=RegionSettings)
+    proposals: EdgeBoxesSettings = field(default_factory=EdgeBoxesSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    text: TextSettings = field(default_factory=TextSettings)
+
+    def as_dict(self) -> dict:
+        """Nested JSON-like values."""
+        return dataclasses.asdict(self)
+
+
+RECIPES: dict[str, Recipe] = {
+    # The shipped checkpoint: the backbone is fine-tuned through RoIAlign.
+    "default": Recipe(),
+    # Frozen ImageNet features, computed once: minutes instead of an hour, for trying out the embedding.
+    "frozen": Recipe(epochs=12, batch=64, fine_tune=False, branch_lr=1e-3, flip=False, colour=0.0),
+    # Drawn scenes hold few kinds of things, drawn large: small pictures and three epochs are enough.
+    "synthetic": Recipe(
+        epochs=4,
+        batch=8,
+        backbone_lr=3e-4,
+        branch_lr=1e-3,
+        colour=0.0,
+        regions=RegionSettings(side=224),
+        proposals=EdgeBoxesSettings(count=100),
+    ),
+}
+
+
+def recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """The recipe ``name`` with ``changes`` like "epochs=3" or "loss.margin=0.2" made.
+
+    Raises SspeError naming what exists when the recipe, a key or a value is not understood.
+    """
+    if name not in RECIPES:
+        raise SspeError(f"There is no recipe {name!r}; choose one of {', '.join(RECIPES)}.")
+    chosen = RECIPES[name]
+    for change in changes:
+        key, sign, value = change.partition("=")
+        if not sign:
+            raise SspeError(f"--set takes key=value, for example loss.margin=0.2, and got {change!r}.")
+        chosen = _changed(chosen, key.strip().split("."), value.strip(), key.strip())
+    return chosen
+
+
+def _changed(settings: Any, path: list[str], value: str, key: str) -> Any:
+    names = {f.name for f in dataclasses.fields(settings)}
+    if path[0] not in names:
+        raise SspeError(f"There is no setting {key!r}; {path[0]!r} must be one of {', '.join(sorted(names))}.")
+    old = getattr(settings, path[0])
+    if dataclasses.is_dataclass(old):
+        if len(path) == 1:
+            inner = ", ".join(f"{key}.{f.name}" for f in dataclasses.fields(old))
+            raise SspeError(f"{key!r} is a group of settings; set one of {inner}.")
+        return dataclasses.replace(settings, **{path[0]: _changed(old, path[1:], value, key)})
+    if len(path) > 1:
+        raise SspeError(f"There is no setting {key!r}; {path[0]!r} holds a single value.")
+    return dataclasses.replace(settings, **{path[0]: _parsed(value, old, key)})
+
+
+def _parsed(value: str, old: Any, key: str) -> Any:
+    """``value`` as the type the setting has now."""
+    try:
+        if isinstance(old, bool):
+            return {"true": True, "false": False, "1": True, "0": False}[value.lower()]
+        if isinstance(old, int):
+            return int(value)
+        if isinstance(old, float):
+            return float(value)
+        if isinstance(old, tuple):
+            return tuple(part for part in value.split(",") if part)
+        return None if value.lower() == "none" else value
+    except (KeyError, ValueError):
+        raise SspeError(f"The setting {key} is {json.dumps(old)}, and {value!r} is no {type(old).__name__}.") from None

