@@ -1,0 +1,180 @@
+"""Localizer: what users import. A photo and a sentence in, the sentence's phrases with their boxes out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sspe.boxes import nms
+from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
+from sspe.errors import PhotoError, SspeError
+from sspe.localization import Candidate, Localization, LocalizedPhrase
+from sspe.photo import open_photo
+from sspe.phrases import Phrase, extract_phrases, head_of
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from sspe.pipeline import Pipeline
+
+    PhotoSource = str | Path | Image.Image | np.ndarray
+
+NMS_THRESHOLD = 0.5  # two candidates of one phrase overlap by at most this intersection over union
+AHEAD = 2  # photos opened and searched for proposals while the network works on the one before
+
+
+@dataclass(frozen=True)
+class PhotoView:
+    """A photo after the costly half: what every further phrase and sentence is compared with.
+
+    Attributes:
+        photo: (H, W, 3) uint8 RGB, upright.
+        boxes: (R, 4) float32 proposals in pixels of the photo, the whole photo first.
+        embeddings: (R, E) float32 of unit length, on the localizer's device.
+    """
+
+    photo: np.ndarray
+    boxes: np.ndarray
+    embeddings: torch.Tensor
+    localizer: Localizer
+
+    def find(self, phrase: str, top_k: int = 1) -> LocalizedPhrase:
+        """Where one phrase, taken as it is given, lies in the photo. Raises SspeError when it is empty."""
+        if not phrase.strip():
+            raise SspeError("The phrase is empty; name something to look for, such as “an orange hat”.")
+        whole = Phrase(phrase, 0, len(phrase), head_of(phrase))
+        return self.localizer.ground(self, phrase, [whole], top_k).phrases[0]
+
+
+class Localizer:
+    """Photo and sentence -> boxes, with one loaded checkpoint.
+
+    The costly half, :meth:`see`, runs once a photo; the cheap half, :meth:`ground`, once a sentence. Calling the
+    localizer does both.
+    """
+
+    def __init__(self, pipeline: Pipeline, device: str = "auto", precision: str = "auto", identity: str = "unsaved"):
+        """See :meth:`from_pretrained`; ``identity`` names the weights, for caches."""
+        self.pipeline = pipeline.for_inference(device, precision)
+        self.identity = identity
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path | None = None, device: str = "auto", precision: str = "auto"
+    ) -> Localizer:
+        """Load a checkpoint.
+
+        Args:
+            name_or_path: a .safetensors file, the name of one in ``checkpoints/``, or a Hugging Face repository
+                ("owner/name", downloaded once); None is the shipped checkpoint.
+            device: "auto" (the GPU where there is one), "cpu" or "cuda".
+            precision: "auto" (bfloat16 where the hardware has it), "float32" or "bfloat16".
+
+        Raises:
+            CheckpointError: there is none, or it cannot be read.
+        """
+        path = find_checkpoint(name_or_path)
+        pipeline, _ = load_checkpoint(path)
+        return cls(pipeline, device, precision, identity(path))
+
+    def __call__(
+        self, photo: PhotoSource, sentence: str, phrases: Sequence[Phrase] | None = None, top_k: int = 1
+    ) -> Localization:
+        """Box every noun phrase of ``sentence`` in ``photo``; see :meth:`ground`. Raises PhotoError, SspeError."""
+        _checked_sentence(sentence)
+        return self.ground(self.see(photo), sentence, phrases, top_k)
+
+    def see(self, photo: PhotoSource) -> PhotoView:
+        """The costly half: open the photo, propose regions, embed them. Raises PhotoError."""
+        return self._embed(*self._propose(photo))
+
+    def ground(
+        self, view: PhotoView, sentence: str, phrases: Sequence[Phrase] | None = None, top_k: int = 1
+    ) -> Localization:
+        """The cheap half: box the phrases of a sentence in a photo already seen.
+
+        Args:
+            phrases: spans of the sentence; None takes its noun phrases (pronouns left out: no box shows "it").
+            top_k: candidates a phrase, best first; they overlap by at most 0.5.
+
+        Returns:
+            A localization; its ``phrases`` are empty where the sentence has no noun phrase. Every phrase gets a box,
+            shown or not: the score (cosine, -1..1) says how well it fits.
+
+        Raises:
+            SspeError: the sentence is empty, or ``top_k`` is below 1.
+        """
+        _checked_sentence(sentence)
+        if top_k < 1:
+            raise SspeError(f"top_k is {top_k}, and a phrase has at least 1 candidate; give 1 or more.")
+        if phrases is None:
+            phrases = extract_phrases(sentence, pronouns=False)
+        height, width = view.photo.shape[:2]
+        found = []
+        if phrases:
+            scores = self.pipeline.embed_phrases([p.text for p in phrases]) @ view.embeddings.T  # (P, R)
+            for phrase, row in zip(phrases, scores.float().cpu().numpy(), strict=True):
+                best = nms(view.boxes, row, NMS_THRESHOLD)[:top_k]
+                candidates = tuple(Candidate(tuple(view.boxes[i].tolist()), float(row[i])) for i in best)
+                span = (phrase.text, phrase.start, phrase.end, phrase.head)
+                found.append(LocalizedPhrase(*span, candidates[0].box, candidates[0].score, candidates))
+        return Localization(sentence, width, height, tuple(found), view.photo)
+
+    def batch(
+        self, photos: Iterable[PhotoSource], sentences: str | Iterable[str], top_k: int = 1
+    ) -> Iterator[Localization | PhotoError]:
+        """Localize many photos, in order; proposals of the next ones are made while the network works.
+
+        Args:
+            sentences: one for all photos, or one a photo.
+
+        Yields:
+            A localization a photo, or the PhotoError of a photo that could not be opened: the others go on.
+
+        Raises:
+            SspeError: a sentence is empty, or there are not as many sentences as photos.
+        """
+        photos = list(photos)
+        sentences = [sentences] * len(photos) if isinstance(sentences, str) else list(sentences)
+        if len(sentences) != len(photos):
+            raise SspeError(f"{len(photos)} photos need one sentence or as many, and {len(sentences)} were given.")
+        for sentence in sentences:
+            _checked_sentence(sentence)
+        return self._batch(photos, sentences, top_k)
+
+    def _batch(
+        self, photos: list[PhotoSource], sentences: list[str], top_k: int
+    ) -> Iterator[Localization | PhotoError]:
+        waiting = iter(photos)
+        with ThreadPoolExecutor(AHEAD) as pool:
+            under_way = deque(pool.submit(self._propose, photo) for photo in islice(waiting, AHEAD))
+            for sentence in sentences:
+                proposed = under_way.popleft()
+                for photo in islice(waiting, 1):
+                    under_way.append(pool.submit(self._propose, photo))
+                try:
+                    view = self._embed(*proposed.result())
+                except PhotoError as error:
+                    yield error
+                else:
+                    yield self.ground(view, sentence, top_k=top_k)
+
+    def _propose(self, photo: PhotoSource) -> tuple[np.ndarray, np.ndarray]:
+        pixels = open_photo(photo)
+        return pixels, self.pipeline.edge_boxes(pixels)
+
+    def _embed(self, pixels: np.ndarray, boxes: np.ndarray) -> PhotoView:
+        return PhotoView(pixels, boxes, self.pipeline.embed_regions(pixels, boxes), self)
+
+
+def _checked_sentence(sentence: str) -> None:
+    if not sentence.strip():
+        raise SspeError("The sentence is empty; describe something in the photo, such as “a man in a red hat”.")
