@@ -1,0 +1,90 @@
+"""The page in headless Chromium; a test fails on any request elsewhere and on any error in the console."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "web"))  # the fake localizer and the server live there
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+
+
+def find_browser() -> str | None:
+    """Path of the browser: SSPE_BROWSER, or the first of BROWSERS that is installed."""
+    return os.environ.get("SSPE_BROWSER") or next((path for path in map(shutil.which, BROWSERS) if path), None)
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Address of a page around the fake localizer."""
+    from fake_localizer import FakeLocalizer
+    from serving import served
+
+    from sspe.web.page import build_app
+
+    with served(build_app(FakeLocalizer())) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = find_browser()
+    if path is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed and SSPE_BROWSER is not set")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """visit(path, **context settings) -> an open page."""
+    contexts, faults = [], []
+
+    def check_request(request):
+        if not request.url.startswith((address, "data:", "blob:")):
+            faults.append(f"request to {request.url}")
+
+    def check_console(message):
+        if message.type == "error":
+            faults.append(f"console: {message.text}")
+
+    def open_page(path="", url=None, **settings):
+        context = browser.new_context(**(settings or DESKTOP))
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        if url is None:  # a page of another server looks after its own requests
+            page.on("request", check_request)
+        page.on("console", check_console)
+        page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
+        page.goto((url or address) + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+@pytest.fixture
+def page(visit):
+    """The page on a desktop screen, opened on its finished first example."""
+    opened = visit()
+    opened.wait_for_selector(".lv-box")
+    return opened

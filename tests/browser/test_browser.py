@@ -1,0 +1,265 @@
+"""The page as a visitor meets it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sspe.web.examples import examples
+from sspe.web.page import build_app
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+SENTENCE = "A man with the dog."
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)).save(path)
+    return path
+
+
+def upload(page, path):
+    """Put a file into the photo field in place of whatever is there."""
+    remove = page.get_by_label("Remove Image")
+    if remove.count():
+        remove.click()
+    page.set_input_files("#photo input[type=file]", path)
+    remove.wait_for()  # the field offers this once the upload is done
+
+
+def ask(page, sentence, enter=False):
+    box = page.locator("#sentence textarea")
+    box.fill(sentence)
+    if enter:
+        box.press("Enter")
+    else:
+        page.click("#localize")
+
+
+def words(page):
+    """The sentence as the view shows it, without numbers and scores."""
+    return page.locator(".lv-sentence").evaluate(
+        "p => [...p.children].map(n => (n.querySelector('.lv-words') || n).textContent).join('')"
+    )
+
+
+def box(page, key):
+    return page.locator(f'.lv-box[data-key="{key}"]')
+
+
+def phrase(page, key):
+    return page.locator(f'.lv-phrase[data-key="{key}"]')
+
+
+def row(page, key):
+    return page.locator(f'.lv-table tr[data-key="{key}"]')
+
+
+def active(page):
+    """What is lit: {"lv-box": [keys], "lv-phrase": [keys], "row": [keys]}."""
+    return page.evaluate(
+        """() => Object.fromEntries([['box', '.lv-box'], ['phrase', '.lv-phrase'], ['row', '.lv-table tr']].map(
+           ([name, s]) => [name, [...document.querySelectorAll(s + '.active')].map(n => n.dataset.key)]))"""
+    )
+
+
+def lit(*keys):
+    return {"box": list(keys), "phrase": list(keys), "row": list(keys)}
+
+
+def test_opens_on_a_finished_result(page):
+    assert words(page) == examples()[0].sentence
+    count = page.locator(".lv-box").count()
+    assert count >= 2
+    assert page.locator(".lv-phrase").count() == count
+    assert page.locator(".lv-table tbody tr").count() == count
+    expect(row(page, 1)).to_contain_text("0.61")
+    expect(page.locator("#sentence textarea")).to_have_value(examples()[0].sentence)
+    # Boxes sit where the data says: the first of the fake localizer starts at the photo's corner and covers 35 % of it.
+    frame, first = page.locator(".lv-photo").bounding_box(), box(page, 1).bounding_box()
+    assert first["x"] == pytest.approx(frame["x"], abs=1)
+    assert first["y"] == pytest.approx(frame["y"], abs=1)
+    assert first["width"] == pytest.approx(0.35 * frame["width"], abs=1)
+
+
+def test_examples_open_ready(page):
+    shown = page.locator(".lv-photo img").get_attribute("alt")
+    for index in (2, 1):
+        page.locator(".eg button").nth(index).click()
+        expect(page.locator("#sentence textarea")).to_have_value(examples()[index].sentence)
+        expect(page.locator(".lv-photo img")).not_to_have_attribute("alt", shown)
+        assert words(page) == examples()[index].sentence
+        shown = page.locator(".lv-photo img").get_attribute("alt")
+    with Image.open(examples()[1].photo) as photo:
+        expect(page.locator(".lv-photo img")).to_have_attribute(
+            "alt", f"The photo, {photo.width} by {photo.height} pixels"
+        )
+
+
+@pytest.mark.parametrize("enter", [False, True], ids=["button", "Enter"])
+def test_upload_to_result(page, picture, enter):
+    upload(page, picture)
+    ask(page, SENTENCE, enter)
+    expect(page.locator(".lv-photo img")).to_have_attribute("alt", "The photo, 320 by 240 pixels")
+    assert words(page) == SENTENCE
+    page.get_by_role("button", name="JSON").click()
+    expect(page.locator("#json")).to_contain_text('"the dog"')
+    # A second sentence on the same photo.
+    ask(page, "The red car.", enter)
+    expect(page.locator(".lv-sentence")).to_contain_text("The red car")
+    assert page.locator(".lv-box").count() == 1
+
+
+def test_hover_links_all_ways(page):
+    page.mouse.move(2, 2)
+    assert active(page) == lit()
+    for find, key in ((phrase, "2"), (box, "1"), (row, "3")):
+        find(page, key).hover()
+        assert active(page) == lit(key)
+    expect(box(page, 3).locator(".lv-tag span")).to_be_visible()  # the tag spells the phrase out
+    page.mouse.move(2, 2)
+    assert active(page) == lit()
+    expect(box(page, 3).locator(".lv-tag span")).to_be_hidden()
+
+
+def test_click_keeps_until_clicked_again_or_elsewhere(page):
+    phrase(page, 2).click()
+    page.mouse.move(2, 2)
+    assert active(page) == lit("2")
+    expect(box(page, 2)).to_have_attribute("aria-pressed", "true")
+    expect(box(page, 1)).to_have_attribute("aria-pressed", "false")
+    phrase(page, 1).hover()  # hovering looks at another one for a moment
+    assert active(page) == lit("1")
+    page.mouse.move(2, 2)
+    assert active(page) == lit("2")
+    box(page, 2).click(position={"x": 40, "y": 90})
+    page.mouse.move(2, 2)
+    assert active(page) == lit()
+    row(page, 3).click()
+    page.locator(".lv-hint").click()
+    page.mouse.move(2, 2)
+    assert active(page) == lit()
+
+
+def test_keyboard_links_both_ways(page):
+    page.locator("#localize").focus()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.classList.contains('lv-box')"):
+            break
+    assert active(page) == lit("1")  # a box in focus lights its phrase
+    page.keyboard.press("Tab")
+    assert active(page) == lit("2")
+    page.keyboard.press("Enter")
+    expect(phrase(page, 2)).to_have_attribute("aria-pressed", "true")
+    for _ in range(page.locator(".lv-box").count() - 1):
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className").startswith("lv-phrase")
+    assert active(page) == lit("1")  # a phrase in focus lights its box
+    page.keyboard.press("Space")
+    expect(box(page, 1)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Escape")
+    expect(box(page, 1)).to_have_attribute("aria-pressed", "false")
+    page.locator("#sentence textarea").focus()
+    assert active(page) == lit()
+
+
+def test_touch_links_both_ways_and_phones_never_scroll_sideways(visit):
+    page = visit(**PHONE)
+    page.wait_for_selector(".lv-box")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box(page, 2).tap(position={"x": 30, "y": 60})
+    assert active(page) == lit("2")
+    phrase(page, 1).tap()
+    assert active(page) == lit("1")
+    phrase(page, 1).tap()
+    assert active(page) == lit()
+    ask(page, "A man with " + "an extraordinarilylongwordwithoutanyplacetobreakitintotwolines" * 3)
+    expect(page.locator(".lv-box")).to_have_count(2)
+    phrase(page, 2).tap()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_bad_input_is_one_sentence_in_place(page, picture, tmp_path, capfd):
+    failed = page.locator(".lv-message.failed")
+    ask(page, "")
+    expect(failed).to_have_text("The sentence is empty: describe something in the photo, as in “a man in a red hat”.")
+    assert page.locator(".lv-photo").count() == 0
+    ask(page, "Wow!")
+    expect(page.locator(".lv-message")).to_contain_text("No noun phrase was found in “Wow!”")
+    expect(page.locator(".lv-photo")).to_be_visible()
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(picture.read_bytes()[:5000])
+    words = tmp_path / "words.jpg"
+    words.write_text("not a picture")
+    for path, sentence in (
+        (broken, "broken.png is a damaged or truncated picture"),
+        (words, "words.jpg is not a picture"),
+    ):
+        page.reload()
+        page.wait_for_selector(".lv-box")
+        upload(page, path)
+        ask(page, SENTENCE)
+        expect(failed).to_contain_text(sentence)
+        assert "/tmp" not in failed.inner_text()
+    page.reload()
+    page.get_by_label("Remove Image").click()
+    ask(page, SENTENCE)
+    expect(failed).to_have_text("There is no photo yet: upload or paste one, or pick an example.")
+    # Good input afterwards gives a result again.
+    upload(page, picture)
+    ask(page, SENTENCE)
+    expect(page.locator(".lv-box")).to_have_count(2)
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_sentence_is_text_and_never_code(page):
+    sentence = "A <b>man</b> ${window.hit=1} `x` {{value}} \\u12 with the <img src=x onerror=window.hit=1> & 'hat'."
+    ask(page, sentence)
+    expect(page.locator(".lv-sentence")).to_contain_text("onerror")
+    assert words(page) == sentence
+    assert page.evaluate("window.hit") is None
+
+
+def test_missing_checkpoint_is_one_sentence(visit):
+    from serving import served
+
+    error = "There is no checkpoint at <b>here</b> ${1+1}; run `sspe train` or name one in SSPE_CHECKPOINT."
+    with served(build_app(error=error)) as url:
+        page = visit(url=url)
+        expect(page.get_by_role("alert")).to_have_text(error)
+        assert page.locator("textarea").count() == 0
+
+
+def test_the_page_does_not_jump_while_it_works(page, picture):
+    """The frame of the page keeps its place and width through example, error and result."""
+
+    def frame():
+        place = page.locator("#result").bounding_box()
+        return place["x"], place["y"], place["width"]
+
+    before = frame()
+    ask(page, "")
+    expect(page.locator(".lv-message.failed")).to_be_visible()
+    assert frame() == before
+    upload(page, picture)
+    ask(page, "A cat.")
+    expect(page.locator(".lv-box")).to_have_count(1)
+    assert frame() == before
+
+
+def test_dark_mode_is_readable(visit):
+    page = visit("?__theme=dark")
+    page.wait_for_selector(".lv-box")
+    light, ground = page.evaluate(
+        """() => [['.lv-words', 'color'], ['.gradio-container', 'backgroundColor']].map(
+           ([selector, name]) => getComputedStyle(document.querySelector(selector))[name])"""
+    )
+    assert min(_numbers(light)) > 200
+    assert max(_numbers(ground)) < 60
+
+
+def _numbers(color):
+    return [float(value) for value in color[color.index("(") + 1 : -1].split(",")[:3]]

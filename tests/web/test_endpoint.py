@@ -1,0 +1,115 @@
+"""The served page as programs see it: `/localize` through gradio_client."""
+
+import json
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+SENTENCE = 'The  man with a hat, and "the dog" ☂.'
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    return Client(server, verbose=False)
+
+
+def test_json_whose_spans_cut_the_sentence_verbatim(client, picture):
+    found = client.predict(photo=handle_file(picture), sentence=SENTENCE, api_name="/localize")
+    assert (found["width"], found["height"], found["sentence"]) == (64, 48, SENTENCE)
+    assert [p["text"] for p in found["phrases"]] == ["The  man", "a hat", "the dog"]
+    for phrase in found["phrases"]:
+        assert SENTENCE[phrase["start"] : phrase["end"]] == phrase["text"]
+        x1, y1, x2, y2 = phrase["box"]
+        assert 0 <= x1 < x2 <= 64
+        assert 0 <= y1 < y2 <= 48
+    json.dumps(found)
+
+
+def test_no_noun_phrase_is_an_empty_list(client, picture):
+    assert client.predict(handle_file(picture), "Wow!", api_name="/localize")["phrases"] == []
+
+
+def test_only_localize_is_public(client):
+    described = client.view_api(return_format="dict")
+    assert list(described["named_endpoints"]) == ["/localize"]
+    assert not described["unnamed_endpoints"]
+    endpoint = described["named_endpoints"]["/localize"]
+    assert [p["parameter_name"] for p in endpoint["parameters"]] == ["photo", "sentence"]
+    assert "Localize every noun phrase" in endpoint["description"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "message"),
+    [("", "The sentence is empty"), ("x" * 1001, "has 1,001 characters and the limit is 1,000")],
+)
+def test_bad_sentences_are_one_sentence_to_callers_and_no_traceback_in_the_log(
+    client, picture, capfd, sentence, message
+):
+    with pytest.raises(AppError, match=message):
+        client.predict(handle_file(picture), sentence, api_name="/localize")
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_bad_photos_are_one_sentence_to_callers_and_no_traceback_in_the_log(client, picture, tmp_path, capfd):
+    words = tmp_path / "words.png"
+    words.write_text("this is no picture")
+    huge = tmp_path / "huge.png"
+    Image.new("1", (20_000, 10_000)).save(huge)
+    truncated = tmp_path / "cut.png"
+    truncated.write_bytes(picture.read_bytes()[:-60])
+    for path, message in (
+        (words, "words.png is not a picture"),
+        (huge, "megapixel"),
+        (truncated, "cut.png is a damaged"),
+    ):
+        with pytest.raises(AppError, match=message) as caught:
+            client.predict(handle_file(path), SENTENCE, api_name="/localize")
+        assert "gradio" not in str(caught.value)  # nor any folder of the server
+    with pytest.raises(AppError, match="There is no photo yet"):
+        client.predict(None, SENTENCE, api_name="/localize")
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def _call(server: str, photo: dict) -> str:
+    """The last event of a plain HTTP call, as curl would make it; gradio_client would upload the file first."""
+    url = f"{server}gradio_api/call/localize"
+    event = httpx.post(url, json={"data": [photo, SENTENCE]}).raise_for_status().json()["event_id"]
+    return httpx.get(f"{url}/{event}", timeout=30).text
+
+
+def test_files_of_the_server_are_out_of_reach(server):
+    for path in (str(Path(__file__)), "/etc/hostname"):
+        answer = _call(server, {"path": path, "meta": {"_type": "gradio.FileData"}})
+        assert answer.startswith("event: error")
+        assert "phrases" not in answer
+
+
+def test_photo_as_a_data_uri(server, picture):
+    from sspe.photo import open_photo
+    from sspe.web.service import preview_uri
+
+    answer = _call(server, {"url": preview_uri(open_photo(picture)), "meta": {"_type": "gradio.FileData"}})
+    assert answer.startswith("event: complete")
+    assert json.loads(answer.partition("data: ")[2])[0]["width"] == 64
+
+
+def test_uploads_keep_their_own_results(client, picture, tmp_path):
+    """Two photos and two sentences in turn: each answer is about what was sent."""
+    wide = tmp_path / "wide.png"
+    Image.new("RGB", (200, 20), "green").save(wide)
+    copy = tmp_path / "copy.png"
+    shutil.copy(picture, copy)
+    jobs = [
+        (path, text, client.submit(handle_file(path), text, api_name="/localize"))
+        for path in (wide, picture, copy)
+        for text in ("A man.", "The dog and a cat.")
+    ]
+    for path, text, job in jobs:
+        found = job.result(timeout=30)
+        assert (found["width"], found["height"]) == Image.open(path).size
+        assert found["sentence"] == text

@@ -1,0 +1,122 @@
+"""The page put together: its parts, its examples, and app.py with and without a checkpoint."""
+
+import base64
+import runpy
+import sys
+import types
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from fake_localizer import FakeLocalizer
+from gradio.data_classes import ImageData
+from PIL import Image
+
+from sspe.errors import CheckpointError
+from sspe.web.examples import ASSETS, examples
+from sspe.web.page import PhotoInput, build_app, launch_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_example_is_ready_when_the_page_is_built():
+    localizer = FakeLocalizer()
+    config = build_app(localizer).get_config_file()
+    assert localizer.seen == len(examples())
+    by_id = {part["props"].get("elem_id"): part["props"] for part in config["components"]}
+    first = examples()[0]
+    assert by_id["sentence"]["value"] == first.sentence
+    assert Path(by_id["photo"]["value"]["path"]).name == first.photo.name
+    assert by_id["view"]["value"]["phrases"]
+    assert by_id["json"]["value"]["sentence"] == first.sentence
+
+
+def test_listeners_other_than_localize_are_private():
+    config = build_app(FakeLocalizer()).get_config_file()
+    public = [d["api_name"] for d in config["dependencies"] if d["api_visibility"] == "public"]
+    assert public == ["localize"]
+    assert {d["api_visibility"] for d in config["dependencies"]} == {"public", "private"}
+
+
+def test_page_without_examples_opens_empty(monkeypatch):
+    monkeypatch.setattr("sspe.web.page.examples", list)
+    config = build_app(FakeLocalizer()).get_config_file()
+    by_id = {part["props"].get("elem_id"): part["props"] for part in config["components"]}
+    assert by_id["view"].get("value") is None
+    assert by_id["photo"].get("value") is None
+
+
+def test_example_photos_are_small_and_their_licences_are_stated():
+    shown = examples()
+    assert 6 <= len(shown) <= 8
+    licences = (ASSETS / "LICENSES.md").read_text(encoding="utf-8")
+    for example in shown:
+        with Image.open(example.photo) as image:
+            assert (image.format, max(image.size) <= 1024) == ("JPEG", True)
+        assert example.photo.stat().st_size < 200_000
+        assert f"`{example.photo.name}`" in licences
+        assert 20 < len(example.sentence) < 200
+    assert {path.name for path in ASSETS.glob("*.jpg")} >= {example.photo.name for example in shown}
+
+
+def test_nothing_is_kept_sent_or_shared():
+    settings = launch_settings()
+    assert (settings["run_history"], settings["share"], settings["ssr_mode"]) == (False, False, False)
+    assert "googleapis" not in str(settings["theme"]._stylesheets)
+
+
+def test_photo_input_hands_on_the_file_unopened(tmp_path):
+    path = tmp_path / "words.png"
+    path.write_text("no picture")
+    assert PhotoInput().preprocess(ImageData(path=str(path), orig_name="words.png")) == path
+    assert PhotoInput().preprocess(None) is None
+
+
+def test_photo_input_takes_a_data_uri(tmp_path):
+    content = b"any bytes"
+    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    assert PhotoInput().preprocess(ImageData(url=uri)).read_bytes() == content
+    with pytest.raises(gr.Error, match="not valid base64") as caught:
+        PhotoInput().preprocess(ImageData(url="data:image/png;base64,???"))
+    assert not caught.value.print_exception
+
+
+@pytest.fixture
+def run_app(monkeypatch):
+    """Run app.py against a given `from_pretrained` and return the page it launched."""
+
+    def run(from_pretrained):
+        launched = []
+        module = types.ModuleType("sspe.localizer")
+        module.Localizer = types.SimpleNamespace(from_pretrained=from_pretrained)
+        monkeypatch.setitem(sys.modules, "sspe.localizer", module)
+        monkeypatch.setattr(gr.Blocks, "launch", lambda self, **settings: launched.append(self))
+        runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
+        (app,) = launched
+        return app
+
+    return run
+
+
+def test_app_takes_the_checkpoint_from_the_environment(run_app, monkeypatch):
+    asked = []
+
+    def from_pretrained(name_or_path=None):
+        asked.append(name_or_path)
+        return FakeLocalizer()
+
+    monkeypatch.delenv("SSPE_CHECKPOINT", raising=False)
+    run_app(from_pretrained)
+    monkeypatch.setenv("SSPE_CHECKPOINT", "some/where.safetensors")
+    run_app(from_pretrained)
+    assert asked == [None, "some/where.safetensors"]
+
+
+def test_app_without_a_checkpoint_is_a_page_that_says_so(run_app):
+    def from_pretrained(name_or_path=None):
+        raise CheckpointError("There is no checkpoint; train one.")
+
+    config = run_app(from_pretrained).get_config_file()
+    values = [part["props"].get("value") for part in config["components"]]
+    assert {"error": "There is no checkpoint; train one."} in values
+    assert not config["dependencies"]

@@ -1,0 +1,104 @@
+"""The data of the linked view: tokens, places, tags."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sspe.localization import Candidate, Localization, LocalizedPhrase
+from sspe.palette import phrase_color
+from sspe.web.view_data import Token, format_score, message_data, phrase_marks, split_sentence, view_data
+
+
+def phrase(text, start, box=(0.0, 0.0, 10.0, 10.0), score=0.5):
+    return LocalizedPhrase(text, start, start + len(text), text.split()[-1], box, score, (Candidate(box, score),))
+
+
+def localization(sentence, *phrases, width=200, height=100):
+    return Localization(sentence, width, height, phrases, np.zeros((height, width, 3), np.uint8))
+
+
+def test_sentence_is_cut_verbatim():
+    sentence = 'A man\n in "the  hat" ☂.'
+    tokens = split_sentence(sentence, [phrase("A man", 0), phrase("the  hat", 11)])
+    assert tokens == [Token("A man", "1"), Token('\n in "', None), Token("the  hat", "2"), Token('" ☂.', None)]
+    assert "".join(token.text for token in tokens) == sentence
+
+
+@pytest.mark.parametrize(
+    ("phrases", "expected"),
+    [
+        ([], [("a red hat", None)]),
+        ([phrase("a red hat", 0)], [("a red hat", "1")]),
+        ([phrase("hat", 6), phrase("a red", 0)], [("a red", "2"), (" ", None), ("hat", "1")]),  # given in any order
+        ([phrase("a red", 0), phrase("red hat", 2)], [("a red", "1"), (" hat", "2")]),  # overlapping
+        ([phrase("a red hat", 0), phrase("red", 2)], [("a red hat", "1")]),  # one inside the other
+    ],
+)
+def test_pieces_always_join_to_the_sentence(phrases, expected):
+    tokens = split_sentence("a red hat", phrases)
+    assert [(token.text, token.key) for token in tokens] == expected
+    assert "".join(token.text for token in tokens) == "a red hat"
+
+
+def test_boxes_in_per_cent_of_the_photo_and_in_pixels():
+    (mark,) = phrase_marks(localization("a hat", phrase("a hat", 0, (20.0, 25.0, 60.4, 100.0), 0.312)))
+    assert (mark.left, mark.top, mark.width, mark.height) == (10, 25, 20.2, 75)
+    assert mark.pixels == "20, 25, 60, 100"
+    assert (mark.key, mark.color, mark.score, mark.strength) == ("1", phrase_color(0), "0.31", 31.2)
+
+
+def test_boxes_never_leave_the_photo():
+    (mark,) = phrase_marks(localization("a hat", phrase("a hat", 0, (-20.0, -5.0, 260.0, 130.0))))
+    assert (mark.left, mark.top, mark.width, mark.height) == (0, 0, 100, 100)
+
+
+def test_smaller_boxes_lie_above_larger_ones():
+    small, large, middle = (0.0, 0.0, 9.0, 9.0), (0.0, 0.0, 200.0, 100.0), (0.0, 0.0, 90.0, 50.0)
+    marks = phrase_marks(localization("x", phrase("x", 0, small), phrase("x", 0, large), phrase("x", 0, middle)))
+    assert [mark.layer for mark in marks] == [3, 1, 2]
+
+
+def test_tags_at_one_corner_stand_side_by_side():
+    left, right = (10.0, 50.0, 60.0, 90.0), (130.0, 50.0, 190.0, 90.0)
+    marks = phrase_marks(localization("x", *(phrase("x", 0, box) for box in (left, right, left, left, right))))
+    assert [mark.shift for mark in marks] == [0, 0, 1, 2, 1]
+    assert [mark.flush_right for mark in marks] == [False, True, False, False, True]
+
+
+def test_a_tag_stays_inside_where_the_photo_ends_above_its_box():
+    marks = phrase_marks(
+        localization("x", phrase("x", 0, (0.0, 1.0, 50.0, 50.0)), phrase("x", 0, (0.0, 30.0, 50.0, 50.0)))
+    )
+    assert [mark.raised for mark in marks] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("score", "text", "strength"),
+    [(0.999, "1.00", 99.9), (-0.25, "\N{MINUS SIGN}0.25", 0), (-0.001, "0.00", 0), (1.0001, "1.00", 100)],
+)
+def test_scores(score, text, strength):
+    assert format_score(score) == text
+    assert phrase_marks(localization("x", phrase("x", 0, score=score)))[0].strength == strength
+
+
+def test_view_is_json_with_everything_the_browser_needs():
+    box = tuple(np.float32(v) for v in (1, 2, 30, 40))
+    data = json.loads(
+        json.dumps(view_data(localization("a hat!", phrase("a hat", 0, box, np.float32(0.2))), "data:x", "note"))
+    )
+    assert (data["width"], data["height"], data["src"], data["message"], data["failed"]) == (
+        200,
+        100,
+        "data:x",
+        "note",
+        False,
+    )
+    assert [token["key"] for token in data["tokens"]] == ["1", None]
+    assert data["phrases"][0]["text"] == "a hat"
+
+
+def test_message_alone():
+    data = message_data("No photo.")
+    assert data.keys() == view_data(localization("x"), "").keys()
+    assert (data["message"], data["failed"], data["src"], data["phrases"]) == ("No photo.", True, "", [])
