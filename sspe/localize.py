@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sspe.errors import PhotoError, SspeError
+from sspe.files import atomic_write
 
 FORMATS = ("json", "jsonl", "coco")
 
@@ -46,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SspeError as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its exit
+        return 1
 
 
 def _localize(options: argparse.Namespace, photos: list[Path]) -> int:
@@ -59,7 +64,7 @@ def _localize(options: argparse.Namespace, photos: list[Path]) -> int:
     records, localized, names = [], [], []
     results = localizer.batch(photos, options.sentence, options.top_k)
     bar = tqdm(results, total=len(photos), disable=len(photos) < 2, file=sys.stderr)
-    for photo, result in zip(photos, bar, strict=True):
+    for photo, drawing, result in zip(photos, _drawing_names(photos), bar, strict=True):
         if isinstance(result, PhotoError):
             failed += 1
             print(result, file=sys.stderr)
@@ -70,7 +75,8 @@ def _localize(options: argparse.Namespace, photos: list[Path]) -> int:
                 localized.append(result)
                 names.append(str(photo))
             if options.draw:
-                _draw(result, photo, options.draw)
+                with atomic_write(options.draw / drawing) as temporary:
+                    result.draw().save(temporary)
         if options.format == "jsonl":
             print(json.dumps(record, ensure_ascii=False), flush=True)
         records.append(record)
@@ -92,19 +98,17 @@ def _expanded(photos: Sequence[Path]) -> Iterator[Path]:
         yield from find_photos(photo) if photo.is_dir() else [photo]
 
 
-def _draw(result, photo: Path, folder: Path) -> None:
-    """Write the drawn photo as PNG under its own name; two photos of one name get a number."""
-    from sspe.files import atomic_write
+def _drawing_names(photos: Sequence[Path]) -> list[str]:
+    """A PNG name a photo, its own stem; further photos of the same stem get a number."""
+    names: list[str] = []
+    for photo in photos:
+        name, number = f"{photo.stem}.png", 1
+        while name in names:
+            number += 1
+            name = f"{photo.stem}-{number}.png"
+        names.append(name)
+    return names
 
-    target, number = folder / f"{photo.stem}.png", 2
-    while target.exists() and target.stat().st_size and target in _drawn:
-        target, number = folder / f"{photo.stem}-{number}.png", number + 1
-    _drawn.add(target)
-    with atomic_write(target) as temporary:
-        result.draw().save(temporary)
-
-
-_drawn: set[Path] = set()
 
 if __name__ == "__main__":
     sys.exit(main())

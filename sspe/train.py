@@ -80,12 +80,14 @@ class Run:
         import torch
 
         from sspe.data import open_dataset
-        from sspe.data.feature_store import FeatureStore
-        from sspe.embedding.sampling import training_photos
-        from sspe.pipeline import Pipeline, PipelineSettings, pick_device, pick_precision
+        from sspe.data.feature_store import FeatureStore, FrozenFeatures
+        from sspe.embedding.sampling import RegionPhraseDataset, training_photos
+        from sspe.pipeline import Pipeline, PipelineSettings, autocast, pick_device, pick_precision
         from sspe.text.encoders import create_text_encoder
 
         self.recipe, self.name, self.output, self.options = chosen, name, output, options
+        if chosen.fine_tune and chosen.regions.mode == "crops":
+            raise SspeError("Crops are not fine-tuned: set fine_tune=false, or regions.mode=roi.")
         self.device = pick_device(options.device)
         self.precision = pick_precision(self.device, options.precision)
         state = self._old_state()
@@ -106,6 +108,12 @@ class Run:
         self.pipeline.to(self.device, memory_format=torch.channels_last)
         self.pipeline.precision = self.precision
         self.phrase_features = text_encoder.encode(self.table.texts).to(self.device)  # (U, T)
+        frozen = None if chosen.fine_tune else FrozenFeatures(self.pipeline.regions)
+        self.dataset = RegionPhraseDataset(self.photos, self.store, chosen, options.seed, frozen)
+        if frozen:
+            with autocast(self.device, self.precision):
+                for index in self._bar(range(len(self.photos)), desc="region features"):
+                    self.dataset.prepare_features(index)
         self._make_optimiser()
         self.epoch, self.step_of_epoch, self.best, self.rows = 0, 0, -1.0, []
         if state:
@@ -145,12 +153,11 @@ class Run:
         """One pass over the photos; mean loss and seconds."""
         from torch.utils.data import DataLoader
 
-        from sspe.embedding.sampling import Collate, EpochSampler, RegionPhraseDataset
+        from sspe.embedding.sampling import Collate, EpochSampler
 
-        dataset = RegionPhraseDataset(self.photos, self.store, self.recipe, self.options.seed)
-        sampler = EpochSampler(len(dataset), self.recipe.batch, self.options.seed, self.epoch, self.step_of_epoch)
+        sampler = EpochSampler(len(self.dataset), self.recipe.batch, self.options.seed, self.epoch, self.step_of_epoch)
         # One worker reads ahead; the computing process keeps every core.
-        batches = DataLoader(dataset, batch_sampler=sampler, collate_fn=Collate(self.table.groups), num_workers=1)
+        batches = DataLoader(self.dataset, batch_sampler=sampler, collate_fn=Collate(self.table.groups), num_workers=1)
         self.pipeline.train()
         begun = saved = time.monotonic()
         total = 0.0
@@ -174,7 +181,9 @@ class Run:
         from sspe.pipeline import autocast
 
         with autocast(self.device, self.precision):
-            features = self.pipeline.regions(batch.squeezed, batch.regions)
+            features = batch.features
+            if features is None:
+                features = self.pipeline.regions(batch.squeezed, batch.regions)
             x, y = self.pipeline.network(features, self.phrase_features[batch.phrases])
         loss = structure_preserving_loss(x, y, batch.matches, self.recipe.loss)["loss"]
         self.optimiser.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""What is computed once a photo and kept on disk: the squeezed picture and its proposals.
+"""What is computed once a photo and kept on disk: the squeezed picture, its proposals, and features that do not change.
 
 One small file a photo, named by the photo file's identity and the settings, so that every subset, split and interrupted
 run shares them, and a changed setting or photo never reads a stale one.
@@ -11,8 +11,9 @@ import multiprocessing
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,6 +22,9 @@ from sspe.boxes import scale
 from sspe.files import atomic_write, cache_dir, settings_key
 from sspe.photo import open_photo, squeeze
 from sspe.proposals import EdgeBoxes, EdgeBoxesSettings
+
+if TYPE_CHECKING:
+    from sspe.vision.regions import RegionEncoder
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +80,7 @@ class FeatureStore:
                 pass
 
     def _file(self, path: Path) -> Path:
-        status = path.stat()
-        return self.folder / f"{settings_key(str(path.resolve()), status.st_size, status.st_mtime_ns)}.npz"
+        return self.folder / f"{photo_key(path)}.npz"
 
     def _make(self, path: Path) -> StoredPhoto:
         if self._edge_boxes is None:
@@ -85,6 +88,38 @@ class FeatureStore:
         photo = open_photo(path)
         height, width = photo.shape[:2]
         return StoredPhoto(squeeze(photo, self.side), scale(self._edge_boxes(photo), 1 / width, 1 / height))
+
+
+class FrozenFeatures:
+    """Photo file and boxes -> region features (R, D) float16 of a backbone that is not trained, from disk where known.
+
+    The backbone must hold the published weights of its name: the settings alone are the key.
+    """
+
+    def __init__(self, encoder: RegionEncoder, folder: Path | None = None):
+        self.encoder = encoder
+        key = settings_key(asdict(encoder.settings), "imagenet")
+        self.folder = (folder or cache_dir() / "features") / key
+
+    def get(self, path: Path, boxes: np.ndarray) -> np.ndarray:
+        """Features (R, D) float16 of relative boxes (R, 4); the boxes are part of the key. Raises PhotoError."""
+        boxes = np.ascontiguousarray(boxes, np.float32)
+        file = self.folder / f"{photo_key(path)}-{settings_key(boxes.tobytes().hex())}.npy"
+        try:
+            return np.load(file)
+        except (OSError, ValueError, EOFError):  # absent or damaged: make it again
+            photo = open_photo(path)
+            height, width = photo.shape[:2]
+            features = self.encoder.encode(photo, scale(boxes, width, height)).half().cpu().numpy()
+            with atomic_write(file) as temporary:
+                np.save(temporary, features)
+            return features
+
+
+def photo_key(path: Path) -> str:
+    """Names a photo file by its place, size and time: a replaced photo gets another name."""
+    status = path.stat()
+    return settings_key(str(path.resolve()), status.st_size, status.st_mtime_ns)
 
 
 class _Maker:

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from sspe.boxes import flip, iou, scale
-from sspe.data.feature_store import FeatureStore
+from sspe.data.feature_store import FeatureStore, FrozenFeatures
 from sspe.data.records import AnnotatedPhoto
 from sspe.embedding.losses import Matches
 from sspe.recipes import Recipe
@@ -92,13 +92,15 @@ class Example:
     """One photo of a batch; all boxes relative.
 
     Attributes:
-        squeezed: (side, side, 3) uint8.
+        squeezed: (side, side, 3) uint8; None where the regions' features are given.
+        features: (R, D) float32 of a frozen backbone; None where they are to be computed.
         regions: (R, 4) float32, annotated boxes first, then sampled proposals.
         phrases: (P,) int64 rows of the phrase table.
         positive, negative: (P, R) bool.
     """
 
-    squeezed: torch.Tensor
+    squeezed: torch.Tensor | None
+    features: torch.Tensor | None
     regions: torch.Tensor
     phrases: torch.Tensor
     positive: torch.Tensor
@@ -106,10 +108,20 @@ class Example:
 
 
 class RegionPhraseDataset(Dataset):
-    """(epoch, index) -> :class:`Example`. The same seed, epoch and index always give the same example."""
+    """(epoch, index) -> :class:`Example`. The same seed, epoch and index always give the same example.
 
-    def __init__(self, photos: Sequence[TrainingPhoto], store: FeatureStore, recipe: Recipe, seed: int):
-        self.photos, self.store, self.recipe, self.seed = photos, store, recipe, seed
+    ``frozen`` gives the features of a backbone that is not trained; photos are then neither mirrored nor recoloured.
+    """
+
+    def __init__(
+        self,
+        photos: Sequence[TrainingPhoto],
+        store: FeatureStore,
+        recipe: Recipe,
+        seed: int,
+        frozen: FrozenFeatures | None = None,
+    ):
+        self.photos, self.store, self.recipe, self.seed, self.frozen = photos, store, recipe, seed, frozen
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -118,23 +130,40 @@ class RegionPhraseDataset(Dataset):
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
         item = self.photos[index]
-        stored = self.store.get(item.photo.path)
-        squeezed, annotated, proposals = stored.squeezed, item.boxes, stored.boxes
-        count = min(self.recipe.sampled_proposals, len(proposals))
-        proposals = proposals[rng.choice(len(proposals), count, replace=False)]
-        if self.recipe.flip and not item.sided and rng.random() < 0.5:
-            squeezed, annotated, proposals = squeezed[:, ::-1], flip(annotated, 1.0), flip(proposals, 1.0)
-        if self.recipe.colour:
-            squeezed = _recoloured(squeezed, self.recipe.colour, rng)
-        regions = np.concatenate([np.unique(annotated, axis=0), proposals])
-        overlap = iou(annotated, regions)  # (P, R); relative boxes keep the intersection over union
+        boxes, annotated, squeezed = self._all_boxes(item)
+        count = min(self.recipe.sampled_proposals, len(boxes) - annotated)
+        sampled = annotated + rng.choice(len(boxes) - annotated, count, replace=False)
+        rows = np.concatenate([np.arange(annotated), sampled])
+        regions = boxes[rows]
+        overlap = iou(item.boxes, regions)  # (P, R); relative boxes keep the intersection over union, mirrored ones too
+        features = None
+        if self.frozen is not None:
+            squeezed, features = None, torch.from_numpy(self.frozen.get(item.photo.path, boxes)[rows]).float()
+        else:
+            if self.recipe.flip and not item.sided and rng.random() < 0.5:
+                squeezed, regions = squeezed[:, ::-1], flip(regions, 1.0)
+            if self.recipe.colour:
+                squeezed = _recoloured(squeezed, self.recipe.colour, rng)
+            squeezed = torch.from_numpy(np.ascontiguousarray(squeezed))
         return Example(
-            torch.from_numpy(np.ascontiguousarray(squeezed)),
+            squeezed,
+            features,
             torch.from_numpy(regions),
             torch.from_numpy(item.phrases),
             torch.from_numpy(overlap >= self.recipe.positive_iou),
             torch.from_numpy(overlap < self.recipe.negative_iou),
         )
+
+    def prepare_features(self, index: int) -> None:
+        """Compute the frozen features of a photo, if they are not on disk yet."""
+        item = self.photos[index]
+        self.frozen.get(item.photo.path, self._all_boxes(item)[0])
+
+    def _all_boxes(self, item: TrainingPhoto) -> tuple[np.ndarray, int, np.ndarray]:
+        """The distinct annotated boxes, then all proposals, (R, 4) relative; how many are annotated; the picture."""
+        stored = self.store.get(item.photo.path)
+        annotated = np.unique(item.boxes, axis=0)
+        return np.concatenate([annotated, stored.boxes]), len(annotated), stored.squeezed
 
 
 def _recoloured(squeezed: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -164,7 +193,8 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 class Batch:
     """Examples side by side: the arguments of the encoder, rows of the phrase table, and the matches."""
 
-    squeezed: torch.Tensor  # (N, side, side, 3) uint8
+    squeezed: torch.Tensor | None  # (N, side, side, 3) uint8
+    features: torch.Tensor | None  # (R, D)
     regions: list[torch.Tensor]  # N of (R_n, 4)
     phrases: torch.Tensor  # (P,)
     matches: Matches
@@ -174,7 +204,8 @@ class Batch:
         m = self.matches
         masks = (m.positive, m.negative, m.same_photo, m.same_words)
         return Batch(
-            self.squeezed.to(device),
+            None if self.squeezed is None else self.squeezed.to(device),
+            None if self.features is None else self.features.to(device),
             [r.to(device) for r in self.regions],
             self.phrases.to(device),
             Matches(*(mask.to(device) for mask in masks)),
@@ -204,8 +235,10 @@ class Collate:
         photos = torch.arange(len(examples))
         has_words = (same_words.float() @ (of_phrase[:, None] == photos[None]).float()) > 0  # (P, N)
         negative = here | (~same_photo & ~has_words[:, of_region])
+        frozen = examples[0].features is not None
         return Batch(
-            torch.stack([e.squeezed for e in examples]),
+            None if frozen else torch.stack([e.squeezed for e in examples]),
+            torch.cat([e.features for e in examples]) if frozen else None,
             [e.regions for e in examples],
             phrases,
             Matches(positive, negative, same_photo, same_words),
