@@ -49,12 +49,6 @@ def flip(boxes: np.ndarray, width: float) -> np.ndarray:
     return np.stack([width - boxes[..., 2], boxes[..., 1], width - boxes[..., 0], boxes[..., 3]], axis=-1)
 
 
-def geometry(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
-    """Where a region lies: x1/W, y1/H, x2/W, y2/H and its share of the photo's area, (N, 5) float32 in 0..1."""
-    relative = scale(boxes, 1 / width, 1 / height)
-    return np.concatenate([relative, area(relative)[:, None]], axis=1)
-
-
 def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """Greedy non-maximum suppression: indices (K,) of the boxes kept, best score first.
 

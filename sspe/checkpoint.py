@@ -7,6 +7,7 @@ metrics, library versions), which nothing but people reads.
 
 import hashlib
 import json
+import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -50,8 +51,9 @@ def load_checkpoint(path: str | Path) -> tuple[Pipeline, dict]:
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}; give a .safetensors file written by sspe.train.")
+    if not os.path.isfile(path):  # Path.is_file raises for a name longer than a file's may be
+        found = "is a folder" if os.path.isdir(path) else "does not exist"
+        raise CheckpointError(f"The checkpoint {path} {found}; give a .safetensors file written by sspe.train.")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -94,11 +96,13 @@ def find_checkpoint(name_or_path: str | Path | None = None) -> Path:
     Raises CheckpointError when there is no such file.
     """
     name = str(name_or_path or DEFAULT)
-    if Path(name).is_file():
+    if os.path.isfile(name):
         return Path(name)
     here = SHIPPED / f"{name.removesuffix('.safetensors')}.safetensors"
-    if here.is_file():
+    if os.path.isfile(here):
         return here
+    if os.path.isdir(name):
+        raise CheckpointError(f"The checkpoint {name} is a folder; give the .safetensors file in it.")
     names = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
     if name.count("/") == 1 and not name.endswith(".safetensors") and not name.startswith((".", "/")):
         return _downloaded(name)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sspe.errors import SspeError
-from sspe.files import atomic_write
+from sspe.files import atomic_write, check_writable
 
 MEASURES = ("localization", "proposals", "phrases")
 
@@ -49,14 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0 ok, 2 for a user's mistake."""
     options = parser().parse_args(arguments)
     try:
+        for file in (options.output, getattr(options, "curve", None)):
+            if file:
+                check_writable(file)
         measured, table = _measure(options)
     except SspeError as error:
         print(error, file=sys.stderr)
         return 2
-    print(table)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
     if options.output:
         with atomic_write(options.output) as temporary:
             temporary.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    print(table)
     return 0
 
 
@@ -65,10 +71,11 @@ def _measure(options: argparse.Namespace) -> tuple[dict, str]:
 
     photos = open_dataset(options.data, options.split, options.ids, options.limit, options.photos)
 
-    def progress(work: Iterable) -> Iterable:
+    def progress(work: Iterable, total: int | None = None) -> Iterable:
         from tqdm import tqdm
 
-        return tqdm(work, desc=options.measure, disable=options.quiet, file=sys.stderr)
+        name = options.measure if total is None else "proposals"
+        return tqdm(work, name, total, disable=options.quiet, file=sys.stderr)
 
     if options.measure == "phrases":
         from sspe.evaluation.phrases import measure_phrases, table
@@ -87,7 +94,7 @@ def _measure(options: argparse.Namespace) -> tuple[dict, str]:
 
         pipeline = Localizer.from_pretrained(options.checkpoint, options.device, options.precision).pipeline
         store = FeatureStore(pipeline.settings.regions.side, pipeline.settings.proposals)
-        store.prepare([photo.path for photo in photos])
+        store.prepare([photo.path for photo in photos], progress)
         measured = measure_localization(localize_annotated(pipeline, photos, store, progress))
     return measured, table(measured)
 

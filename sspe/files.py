@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sspe.errors import SspeError
+
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
@@ -29,6 +31,22 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make the folder and those above it where they are not there yet; return it. Raises SspeError if it cannot be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SspeError(f"The folder {path} cannot be made ({error.strerror}); name another one.") from None
+    return Path(path)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise SspeError where ``path`` cannot become a file: found out before long work, not after it."""
+    if os.path.isdir(path):
+        raise SspeError(f"{path} is a folder, and a file is to be written there; name a file.")
+    make_folder(Path(path).parent)
 
 
 def cache_dir() -> Path:

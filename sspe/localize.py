@@ -11,10 +11,11 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sspe.errors import PhotoError, SspeError
-from sspe.files import atomic_write
+from sspe.files import atomic_write, make_folder
 
 FORMATS = ("json", "jsonl", "coco")
 
@@ -37,17 +38,22 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    options = parser().parse_args(arguments)
+    options = parser().parse_intermixed_args(arguments)  # options may stand between the photos and the sentence
     try:
         if not options.sentence.strip():
             raise SspeError('The sentence is empty; the last argument is the sentence, such as "a man in a red hat".')
         if options.top_k < 1:
             raise SspeError(f"--top-k is {options.top_k}, and a phrase has at least 1 candidate; give 1 or more.")
+        if options.draw:
+            make_folder(options.draw)
         photos = list(_expanded(options.photos))
         return _localize(options, photos)
     except SspeError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its exit
         return 1
@@ -56,15 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _localize(options: argparse.Namespace, photos: list[Path]) -> int:
     from tqdm import tqdm
 
-    from sspe.localization import to_coco
+    from sspe.localization import Localization, to_coco
     from sspe.localizer import Localizer
 
     localizer = Localizer.from_pretrained(options.checkpoint, options.device, options.precision)
     failed = 0
-    records, localized, names = [], [], []
+    records: list[dict] = []
+    localized: list[Localization] = []
+    names: list[str] = []
     results = localizer.batch(photos, options.sentence, options.top_k)
     bar = tqdm(results, total=len(photos), disable=len(photos) < 2, file=sys.stderr)
-    for photo, drawing, result in zip(photos, _drawing_names(photos), bar, strict=True):
+    for photo, drawing, result in zip(photos, _drawings(photos, options.draw), bar, strict=True):
         if isinstance(result, PhotoError):
             failed += 1
             print(result, file=sys.stderr)
@@ -72,18 +80,19 @@ def _localize(options: argparse.Namespace, photos: list[Path]) -> int:
         else:
             record = {"photo": str(photo), **result.to_dict()}
             if options.format == "coco":
-                localized.append(result)
+                # Without its pixels: those of a whole folder would not fit in memory.
+                localized.append(replace(result, photo=result.photo[:0, :0].copy()))
                 names.append(str(photo))
-            if options.draw:
-                with atomic_write(options.draw / drawing) as temporary:
+            if drawing:
+                with atomic_write(drawing) as temporary:
                     result.draw().save(temporary)
         if options.format == "jsonl":
-            print(json.dumps(record, ensure_ascii=False), flush=True)
+            _print_json(record)
         records.append(record)
     if options.format == "json":
-        print(json.dumps(records, ensure_ascii=False, indent=2))
+        _print_json(records, indent=2)
     elif options.format == "coco":
-        print(json.dumps(to_coco(localized, names), ensure_ascii=False, indent=2))
+        _print_json(to_coco(localized, names), indent=2)
     if not any(record.get("phrases") for record in records) and failed < len(photos):
         print(f"No noun phrase was found in {options.sentence!r}; name something to look for.", file=sys.stderr)
         return 1
@@ -95,19 +104,35 @@ def _expanded(photos: Sequence[Path]) -> Iterator[Path]:
     from sspe.photo import find_photos
 
     for photo in photos:
-        yield from find_photos(photo) if photo.is_dir() else [photo]
+        # os.path, because Path.is_dir raises where the name is longer than a file's may be: a sentence, for one.
+        yield from find_photos(photo) if os.path.isdir(photo) else [photo]
 
 
-def _drawing_names(photos: Sequence[Path]) -> list[str]:
-    """A PNG name a photo, its own stem; further photos of the same stem get a number."""
-    names: list[str] = []
+def _drawings(photos: Sequence[Path], folder: Path | None) -> list[Path | None]:
+    """Where to draw each photo: a PNG of its stem, with a number where a drawing or a photo given is there already."""
+    if folder is None:
+        return [None] * len(photos)
+    taken = {os.path.join(os.path.realpath(photo.parent), photo.name) for photo in photos}
+    root = os.path.realpath(folder)
+    targets: list[Path | None] = []
     for photo in photos:
-        name, number = f"{photo.stem}.png", 1
-        while name in names:
+        target, number = os.path.join(root, f"{photo.stem}.png"), 1
+        while target in taken:
             number += 1
-            name = f"{photo.stem}-{number}.png"
-        names.append(name)
-    return names
+            target = os.path.join(root, f"{photo.stem}-{number}.png")
+        taken.add(target)
+        targets.append(Path(target))
+    return targets
+
+
+def _print_json(value: object, indent: int | None = None) -> None:
+    """One JSON value on standard output, in plain letters where it can write them."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a terminal without these letters, or a file name that is not valid Unicode
+        text = json.dumps(value, indent=indent)
+    print(text, flush=True)  # flushed, so that a reader gone is noticed here
 
 
 if __name__ == "__main__":

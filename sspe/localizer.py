@@ -110,13 +110,18 @@ class Localizer:
             shown or not: the score (cosine, -1..1) says how well it fits.
 
         Raises:
-            SspeError: the sentence is empty, or ``top_k`` is below 1.
+            SspeError: the sentence is empty, a phrase is not a span of it, or ``top_k`` is below 1.
         """
         _checked_sentence(sentence)
-        if top_k < 1:
-            raise SspeError(f"top_k is {top_k}, and a phrase has at least 1 candidate; give 1 or more.")
+        _check_top_k(top_k)
         if phrases is None:
             phrases = extract_phrases(sentence, pronouns=False)
+        for phrase in phrases:
+            if not phrase.text.strip() or sentence[phrase.start : phrase.end] != phrase.text:
+                raise SspeError(
+                    f"The phrase {phrase.text!r} is not what stands at {phrase.start} to {phrase.end} of the sentence; "
+                    "give spans of this very sentence."
+                )
         height, width = view.photo.shape[:2]
         found = []
         if phrases:
@@ -140,14 +145,18 @@ class Localizer:
             A localization a photo, or the PhotoError of a photo that could not be opened: the others go on.
 
         Raises:
-            SspeError: a sentence is empty, or there are not as many sentences as photos.
+            SspeError: at once, where a sentence is empty, there are not as many sentences as photos, ``photos`` is a
+                single photo, or ``top_k`` is below 1.
         """
+        if isinstance(photos, str | Path | np.ndarray):
+            raise SspeError("A batch takes a list of photos, and a single one was given; put it into a list.")
         photos = list(photos)
         sentences = [sentences] * len(photos) if isinstance(sentences, str) else list(sentences)
         if len(sentences) != len(photos):
             raise SspeError(f"{len(photos)} photos need one sentence or as many, and {len(sentences)} were given.")
         for sentence in sentences:
             _checked_sentence(sentence)
+        _check_top_k(top_k)
         return self._batch(photos, sentences, top_k)
 
     def _batch(
@@ -178,3 +187,8 @@ class Localizer:
 def _checked_sentence(sentence: str) -> None:
     if not sentence.strip():
         raise SspeError("The sentence is empty; describe something in the photo, such as “a man in a red hat”.")
+
+
+def _check_top_k(top_k: int) -> None:
+    if top_k < 1:
+        raise SspeError(f"top_k is {top_k}, and a phrase has at least 1 candidate; give 1 or more.")

@@ -1,17 +1,28 @@
 """Open a photo: any common format in, upright RGB pixels out, or one sentence that says why not."""
 
+import os
 import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from sspe.errors import PhotoError
 
 MAX_PIXELS = 64_000_000  # a 64-megapixel photo takes 0.2 GB decoded; larger ones are refused before decoding
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-_ORIENTATION = 0x0112  # the EXIF tag; values 5 to 8 turn the photo by a quarter
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {  # what each of its values asks for; 5 to 8 turn the photo by a quarter
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TIFF_SIZE = (0x0100, 0x0101)  # the tags of width and height
 _WIDE_MODES = {"I", "F", "I;16", "I;16B", "I;16L"}
 
 
@@ -23,7 +34,7 @@ def open_photo(source: str | Path | Image.Image | np.ndarray, max_pixels: int = 
         max_pixels: larger photos are refused from their header, before any pixel is decoded.
 
     Transparency is laid over white; palette, CMYK, grey and 16-bit pictures are converted; the first frame of an
-    animation is taken.
+    animation is taken. An orientation that stands behind a PNG's pixels, or in a damaged EXIF block, is passed over.
 
     Raises:
         PhotoError: the file is missing, not a picture, truncated or too large; the array has another shape or type.
@@ -40,7 +51,9 @@ def photo_size(path: str | Path) -> tuple[int, int]:
     """(width, height) in pixels that :func:`open_photo` would give, read from the header alone. Raises PhotoError."""
     with _opened(Path(path)) as image:
         width, height = image.size
-        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        if image.format == "TIFF":  # newer PIL gives a TIFF's size already turned, older does not; the tags never are
+            width, height = (image.tag_v2[tag] for tag in _TIFF_SIZE)
+        turned = _orientation(image) >= 5
     return (height, width) if turned else (width, height)
 
 
@@ -59,7 +72,7 @@ def find_photos(folder: str | Path) -> list[Path]:
 
 
 def _opened(path: Path) -> Image.Image:
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises for a name longer than file names may be
         raise PhotoError(f"{path} is a folder, not a photo; give one picture file.")
     try:
         with warnings.catch_warnings():
@@ -68,13 +81,23 @@ def _opened(path: Path) -> Image.Image:
     except FileNotFoundError:
         raise PhotoError(f"There is no file {path}; check the path.") from None
     except Image.DecompressionBombError:
-        raise PhotoError(f"{path} has too many pixels to open safely; shrink it below 64 megapixels.") from None
+        raise PhotoError(f"{path} has too many pixels to be opened safely; shrink it first.") from None
     except UnidentifiedImageError:
         raise PhotoError(
             f"{path} is not a picture in a known format; give a JPEG, PNG, WebP, GIF, BMP or TIFF."
         ) from None
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # PIL's readers raise nearly anything where a header is damaged
         raise PhotoError(f"{path} could not be read ({error}); check the file.") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8, from what stands before the pixels; 1 where there is none or it is damaged."""
+    try:
+        # Not image.getexif(): for a PNG that decodes the whole picture, to look for EXIF data behind the pixels.
+        found = Image.Image.getexif(image).get(_ORIENTATION, 1)
+    except Exception:  # PIL's readers raise nearly anything where a block is damaged; the pixels may well be whole
+        return 1
+    return found if found in _TURNS else 1
 
 
 def _from_image(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
@@ -88,7 +111,10 @@ def _from_image(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
         raise PhotoError(f"{name} has no pixels ({width} x {height}); give another picture.")
     try:
         image.seek(0)
-        image = ImageOps.exif_transpose(image)
+        _orientation(image)  # asked before the pixels are read, so that the answer is the one photo_size gives
+        image.load()  # a TIFF is turned here, and its tag removed
+        if (turn := _TURNS.get(_orientation(image))) is not None:
+            image = image.transpose(turn)
         if image.mode in _WIDE_MODES:
             image = _to_eight_bits(image)
         if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -96,14 +122,19 @@ def _from_image(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         # A copy: PIL may hand out a read-only view of its own buffer.
         return np.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
+    except Exception as error:  # PIL's decoders raise nearly anything where a picture is damaged
         raise PhotoError(f"{name} is a damaged or truncated picture ({error}); save or download it again.") from None
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """16- and 32-bit grey carried to 0..255; PIL's own conversion would cut everything above 255 to white."""
-    grey = np.asarray(image, np.float64)
-    top = 65535.0 if grey.max(initial=0) > 255 else 255.0
+    """16- and 32-bit grey carried to 0..255; PIL's own conversion would cut everything above 255 to white.
+
+    White is the first of 255, 65535 and the brightest pixel that no pixel exceeds; of fractions, 1 is tried before.
+    """
+    grey = np.nan_to_num(np.asarray(image, np.float64))
+    brightest = grey.max(initial=0)
+    scales = [1.0] * (image.mode == "F") + [255.0, 65535.0, brightest]
+    top = next(scale for scale in scales if brightest <= scale)
     return Image.fromarray(np.clip(grey * (255.0 / top), 0, 255).round().astype(np.uint8))
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from sspe.embedding.network import NetworkSettings, TwoBranchNetwork
+from sspe.embedding.network import TwoBranchNetwork
 from sspe.errors import SspeError
-from sspe.proposals import EdgeBoxes, EdgeBoxesSettings
+from sspe.proposals import EdgeBoxes
+from sspe.settings import EdgeBoxesSettings, NetworkSettings, RegionSettings
 from sspe.text.encoders import TextEncoder
 from sspe.vision.folding import collapse
-from sspe.vision.regions import RegionEncoder, RegionSettings
+from sspe.vision.regions import RegionEncoder
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -25,9 +26,13 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     try:
         picked = torch.device(device)
     except RuntimeError:
-        raise SspeError(f"There is no device {str(device)!r}; choose auto, cpu or cuda.") from None
-    if picked.type == "cuda" and not torch.cuda.is_available():
-        raise SspeError("The device cuda was asked for and torch finds no CUDA GPU; choose auto or cpu.")
+        picked = None
+    if picked is None or picked.type not in ("cpu", "cuda"):
+        raise SspeError(f"There is no device {str(device)!r}; choose auto, cpu or cuda.")
+    if picked.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (picked.index or 0) >= count:
+            raise SspeError(f"The device {picked} was asked for and torch finds {count} CUDA GPUs; choose auto or cpu.")
     return picked
 
 
@@ -97,6 +102,9 @@ class Pipeline(nn.Module):
         """Move to the device, choose the precision, and fix the weights; return self."""
         picked = pick_device(device)
         self.precision = pick_precision(picked, precision)
+        if picked.type == "cuda" and self.precision == "float32":
+            # Otherwise cuDNN multiplies with 10 bits after the point, and scores leave the CPU's by more than 0.001.
+            torch.backends.cudnn.allow_tf32 = False
         collapse(self.regions)
         return self.to(picked, memory_format=torch.channels_last).eval().requires_grad_(False)
 

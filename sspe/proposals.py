@@ -6,7 +6,6 @@ needs no weights and, worked at a small size, covers the annotated phrases of Fl
 the forest file (``model.yml.gz`` of opencv_extra) can pass it.
 """
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -14,43 +13,17 @@ import numpy as np
 
 from sspe.boxes import clip, scale
 from sspe.errors import SspeError
+from sspe.settings import EdgeBoxesSettings
 
+VERSION = 2  # raise it when the same settings give other boxes: what is kept on disk is then made again
 WHOLE_PHOTO_SCORE = 1.0  # Edge Boxes scores are well below; the whole photo always comes first
-
-
-@dataclass(frozen=True)
-class EdgeBoxesSettings:
-    """How proposals are made. The names in the second half are OpenCV's; ``beta`` and ``eta`` are the NMS of the paper.
-
-    ``size`` is the side, in pixels, of the square the photo is squeezed into: small sizes are both faster and, on
-    Flickr30K Entities, better, because the thin contours of textures vanish. ``count`` includes the whole photo.
-    """
-
-    count: int = 200
-    size: int = 192
-    forest: str | None = None
-    alpha: float = 0.55
-    beta: float = 0.60
-    eta: float = 1.0
-    min_score: float = 0.005
-    edge_min_mag: float = 0.1
-    edge_merge_threshold: float = 0.5
-    cluster_min_mag: float = 0.5
-    max_aspect_ratio: float = 4.0
-    min_box_area: float = 200.0
-    gamma: float = 2.0
-    kappa: float = 1.5
-
-    def as_dict(self) -> dict:
-        """All settings as JSON-like values, for cache keys and checkpoints."""
-        return asdict(self)
 
 
 class EdgeBoxes:
     """Callable: photo -> boxes."""
 
     def __init__(self, settings: EdgeBoxesSettings | None = None):
-        """Raises SspeError when OpenCV lacks ``ximgproc`` or the forest file is missing."""
+        """Raises SspeError when OpenCV lacks ``ximgproc``, or the forest file is missing or holds something else."""
         self.settings = settings or EdgeBoxesSettings()
         if not hasattr(cv2, "ximgproc"):
             raise SspeError(
@@ -59,9 +32,7 @@ class EdgeBoxes:
             )
         self._forest = None
         if self.settings.forest is not None:
-            if not Path(self.settings.forest).is_file():
-                raise SspeError(f"There is no structured forest file {self.settings.forest}; check the path.")
-            self._forest = cv2.ximgproc.createStructuredEdgeDetection(str(self.settings.forest))
+            self._forest = _read_forest(self.settings.forest)
 
     def __call__(self, photo: np.ndarray) -> np.ndarray:
         """Boxes (R, 4) float32 in pixels of ``photo`` (H, W, 3) uint8 RGB, best first, R at most ``count``.
@@ -122,6 +93,22 @@ class EdgeBoxes:
         return boxes, np.asarray(scores, np.float32).reshape(-1)  # (n, 1) in OpenCV 4, (n,) in 5
 
 
+def _read_forest(path: str) -> "cv2.ximgproc.StructuredEdgeDetection":
+    if not Path(path).is_file():
+        raise SspeError(f"There is no structured forest file {path}; check the path.")
+    try:
+        # OpenCV's reader divides by the number of trees even where it found none, which ends the process: look first.
+        file = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
+        trees = file.getNode("options").getNode("numberOfTrees")
+        known = trees.isInt() and trees.real() > 0
+        file.release()
+        if known:
+            return cv2.ximgproc.createStructuredEdgeDetection(str(path))
+    except (cv2.error, SystemError):  # SystemError: how some versions report an error inside a constructor
+        pass
+    raise SspeError(f"{path} is not a structured forest; give the file model.yml.gz of opencv_extra.")
+
+
 def gradient_edges(photo: np.ndarray) -> np.ndarray:
     """Edge strength (H, W) float32 in 0..1 of a photo (H, W, 3) uint8 RGB.
 
@@ -140,12 +127,13 @@ def gradient_edges(photo: np.ndarray) -> np.ndarray:
 def edge_orientation(edges: np.ndarray) -> np.ndarray:
     """Orientation (H, W) float32 in 0..pi of the edges' normals, from second derivatives of the smoothed map.
 
-    As in Dollar's edge toolbox: O = mod(atan(Oyy * sign(-Oxy) / (Oxx + 1e-5)), pi).
+    As in Dollar's edge toolbox: O = mod(atan(Oyy * sign(-Oxy) / (Oxx + 1e-5)), pi), exact at multiples of 45 degrees.
     """
     smooth = cv2.GaussianBlur(edges, (0, 0), 2.0)
     gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     gxx, gxy, gyy = cv2.Sobel(gx, cv2.CV_32F, 1, 0), cv2.Sobel(gx, cv2.CV_32F, 0, 1), cv2.Sobel(gy, cv2.CV_32F, 0, 1)
-    return np.mod(np.arctan(gyy * np.sign(-gxy) / (gxx + 1e-5)), np.pi).astype(np.float32)
+    # Of a clean horizontal or vertical edge gxy is 0; a sign of 0 would turn the horizontal one by 90 degrees.
+    return np.mod(np.arctan(np.where(gxy > 0, -gyy, gyy) / (gxx + 1e-5)), np.pi).astype(np.float32)
 
 
 def thin(edges: np.ndarray, orientation: np.ndarray) -> np.ndarray:

@@ -2,24 +2,13 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sspe.embedding.losses import LossSettings
-from sspe.embedding.network import NetworkSettings
 from sspe.errors import SspeError
-from sspe.proposals import EdgeBoxesSettings
-from sspe.vision.regions import RegionSettings
-
-
-@dataclass(frozen=True)
-class TextSettings:
-    """The text side: an encoder of :data:`sspe.text.encoders.TEXT_ENCODERS` and, for "mean", its tables of vectors."""
-
-    encoder: str = "mean"
-    vectors: tuple[str, ...] = ()  # files in the GloVe text format, beside GloVe 6B 50-d
-    head: bool = True  # the head word's vector beside the mean
+from sspe.settings import REGION_MODES, EdgeBoxesSettings, LossSettings, NetworkSettings, RegionSettings, TextSettings
 
 
 @dataclass(frozen=True)
@@ -55,7 +44,7 @@ RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
     # Frozen ImageNet features, computed once: minutes instead of an hour, for trying out the embedding.
     "frozen": Recipe(epochs=12, batch=64, fine_tune=False, branch_lr=1e-3, flip=False, colour=0.0),
-    # Drawn scenes hold few kinds of things, drawn large: small pictures and three epochs are enough.
+    # Drawn scenes hold few kinds of things, drawn large: small pictures and four epochs are enough.
     "synthetic": Recipe(
         epochs=4,
         batch=8,
@@ -81,6 +70,7 @@ def recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         if not sign:
             raise SspeError(f"--set takes key=value, for example loss.margin=0.2, and got {change!r}.")
         chosen = _changed(chosen, key.strip().split("."), value.strip(), key.strip())
+    _check(chosen)
     return chosen
 
 
@@ -107,9 +97,42 @@ def _parsed(value: str, old: Any, key: str) -> Any:
         if isinstance(old, int):
             return int(value)
         if isinstance(old, float):
-            return float(value)
+            number = float(value)
+            if not math.isfinite(number):
+                raise ValueError(value)
+            return number
         if isinstance(old, tuple):
             return tuple(part for part in value.split(",") if part)
         return None if value.lower() == "none" else value
     except (KeyError, ValueError):
-        raise SspeError(f"The setting {key} is {json.dumps(old)}, and {value!r} is no {type(old).__name__}.") from None
+        kind = {bool: "neither true nor false", int: "no whole number"}.get(type(old), "no number")
+        raise SspeError(f"The setting {key} is {json.dumps(old)} so far, and {value!r} is {kind}.") from None
+
+
+def _check(r: Recipe) -> None:
+    """Raise SspeError for the first value that no training run could use."""
+    counts = """
+        epochs batch regions.side regions.window regions.crop proposals.count proposals.size network.hidden
+        network.embedding loss.top_k loss.same_photo_top_k
+    """
+    not_negative = "sampled_proposals frozen_stages backbone_lr branch_lr weight_decay loss.margin"
+    shares = "positive_iou negative_iou warm_up colour network.dropout"
+    for keys, least, most in ((counts, 1, math.inf), (not_negative, 0, math.inf), (shares, 0, 1)):
+        for key in keys.split():
+            value = _value(r, key)
+            if not least <= value <= most:
+                limit = f"from {least} to {most}" if most < math.inf else f"at least {least}"
+                raise SspeError(f"The setting {key} is {value}; it must be {limit}.")
+    if r.negative_iou > r.positive_iou:
+        raise SspeError(
+            f"The setting negative_iou is {r.negative_iou} and positive_iou is {r.positive_iou}; a proposal cannot be "
+            "both far and near, so make negative_iou the smaller one."
+        )
+    if r.regions.mode not in REGION_MODES:
+        raise SspeError(f"The setting regions.mode is {r.regions.mode!r}; choose one of {', '.join(REGION_MODES)}.")
+
+
+def _value(settings: Any, key: str) -> Any:
+    for name in key.split("."):
+        settings = getattr(settings, name)
+    return settings

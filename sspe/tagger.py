@@ -3,7 +3,7 @@
     tag(["A", "man", "in", "an", "orange", "hat"])   # [("A", "DT"), ("man", "NN"), ...], Penn Treebank tags
 
 Nothing is downloaded and nothing is unpickled. The weights were learnt from captions as tagged by spaCy's
-en_core_web_sm; retrain them with (needs the extra `sspe[train]`)
+en_core_web_sm; retrain them with (needs the extra `sspe[tagger]`)
 
     python -m sspe.tagger CAPTIONS OUTPUT [--brackets ROOT]
 

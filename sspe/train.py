@@ -242,7 +242,7 @@ class Run:
             "seed": self.options.seed,
             "epoch": self.epoch,
             "date": date.today().isoformat(),
-            "watched_val": {k: v for k, v in measured.items() if k != "by_type"},
+            "watched_val": {k: v for k, v in measured.items() if not isinstance(v, dict)},
         }
         save_checkpoint(self.pipeline, self.output / "best.safetensors", about)
 

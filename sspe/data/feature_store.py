@@ -19,9 +19,11 @@ import cv2
 import numpy as np
 
 from sspe.boxes import scale
+from sspe.errors import PhotoError
 from sspe.files import atomic_write, cache_dir, settings_key
 from sspe.photo import open_photo, squeeze
-from sspe.proposals import EdgeBoxes, EdgeBoxesSettings
+from sspe.proposals import VERSION, EdgeBoxes
+from sspe.settings import EdgeBoxesSettings
 
 if TYPE_CHECKING:
     from sspe.vision.regions import RegionEncoder
@@ -49,7 +51,7 @@ class FeatureStore:
         """``side`` is the region encoder's, in pixels; ``folder`` defaults to the cache folder."""
         self.side = side
         self.settings = proposals
-        key = settings_key(side, proposals.as_dict(), cv2.__version__.split(".")[0])
+        key = settings_key(VERSION, side, proposals.as_dict(), cv2.__version__.split(".")[0])
         self.folder = (folder or cache_dir() / "photos") / key
         self._edge_boxes: EdgeBoxes | None = None
 
@@ -117,8 +119,11 @@ class FrozenFeatures:
 
 
 def photo_key(path: Path) -> str:
-    """Names a photo file by its place, size and time: a replaced photo gets another name."""
-    status = path.stat()
+    """Names a photo file by its place, size and time: a replaced photo gets another name. Raises PhotoError."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise PhotoError(f"The photo {path} cannot be found ({error.strerror}); check the path.") from None
     return settings_key(str(path.resolve()), status.st_size, status.st_mtime_ns)
 
 

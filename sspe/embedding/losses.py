@@ -1,39 +1,16 @@
 """The structure-preserving loss: equations (1) to (4) of section 3.2, on a batch of regions and phrases.
 
-Every term is a sum of hinges over triplets (anchor, positive, negative): the anchor must lie nearer to what it matches
-than to what it does not, by a margin. The four terms differ only in which pairwise distances they read and which pairs
-they call matching; :func:`triplet_term` is all four of them.
+Every term sums hinges over triplets (anchor, positive, negative): the anchor must lie nearer to what it matches than to
+what it does not, by a margin. The sum is divided by the number of positive pairs, so that a weight means the same
+whatever the batch holds. The four terms differ only in which pairwise distances they read and which pairs they call
+matching; :func:`triplet_term` is all four of them.
 """
 
 from dataclasses import dataclass
 
 import torch
 
-
-@dataclass(frozen=True)
-class LossSettings:
-    """Margin, weights and mining.
-
-    Attributes:
-        margin: m of the equations, in units of distance between unit vectors (0..2).
-        region_anchor: weight of (1), region anchor and phrases; 1 in the paper.
-        phrase_anchor: lambda 1, weight of (2), phrase anchor and regions.
-        region_structure: lambda 2, weight of (3), regions that share a phrase stay near each other.
-        phrase_structure: lambda 3, weight of (4), phrases that share a region stay near each other.
-        same_photo: weight of the part of (2) whose negatives come from the phrase's own photo: the very choice
-            that localization makes later.
-        top_k: triplets kept per positive pair, the most violating ones; K of the paper.
-        same_photo_top_k: the same for the own photo's negatives.
-    """
-
-    margin: float = 0.1
-    region_anchor: float = 1.0
-    phrase_anchor: float = 1.0
-    region_structure: float = 0.0
-    phrase_structure: float = 0.1
-    same_photo: float = 1.0
-    top_k: int = 20
-    same_photo_top_k: int = 5
+from sspe.settings import LossSettings
 
 
 @dataclass(frozen=True)
@@ -42,10 +19,12 @@ class Matches:
 
     Attributes:
         positive: (P, R) bool, the region shows the phrase.
-        negative: (P, R) bool, the region shows something else. Regions that overlap the right box by half are neither,
-            and so is every region of another photo that has a phrase of the same words.
+        negative: (P, R) bool, the region shows something else. Neither a match nor a mismatch are regions that overlap
+            the right box in part, what a phrase of the same words shows in the same photo, and every region of another
+            photo that has a phrase of the same words.
         same_photo: (P, R) bool, phrase and region come from one photo.
-        same_words: (P, P) bool, the two phrases read the same: such phrases are never each other's negatives.
+        same_words: (P, P) bool, the two phrases read the same, every phrase as itself: such phrases are never each
+            other's negatives, nor each other's positives, which would be trivial.
     """
 
     positive: torch.Tensor
@@ -65,11 +44,13 @@ def distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def structure_preserving_loss(
     x: torch.Tensor, y: torch.Tensor, matches: Matches, settings: LossSettings | None = None
 ) -> dict[str, torch.Tensor]:
-    """Weighted sum of the four terms.
+    """Weighted sum of the four terms, and of the one for the own photo's negatives.
 
     Args:
         x: region embeddings (R, E), unit length.
         y: phrase embeddings (P, E), unit length.
+        matches: who matches whom among them.
+        settings: margin, weights and mining; None for the defaults.
 
     Returns:
         "loss", the weighted sum to descend on, and each term that has a weight, unweighted, by its setting's name.
@@ -118,21 +99,28 @@ def triplet_term(
 
 
 def region_neighbours(matches: Matches) -> tuple[torch.Tensor, torch.Tensor]:
-    """N(x_i) of equation (3), two (R, R) bool: regions that share a phrase, and regions that share none.
+    """N(x_i) of equation (3), two symmetric (R, R) bool: regions that share a phrase, and regions that share none.
 
-    Two regions are far only where one of them is a stated mismatch of the other's phrase.
+    Two regions are far only where one of them is a stated mismatch of the other's phrase, and where no phrase of one
+    reads like a phrase of the other: regions that two photos call "a man" are neither near nor far.
     """
-    p, n = matches.positive.float(), matches.negative.float()
+    p, n, same = matches.positive.float(), matches.negative.float(), matches.same_words.float()
     near = (p.T @ p) > 0
-    far = ((p.T @ n) > 0) & ~near
+    alike = near | ((p.T @ same @ p) > 0)
+    far = (p.T @ n) > 0
     near.fill_diagonal_(False)
-    return near, far | far.T
+    return near, (far | far.T) & ~alike
 
 
 def phrase_neighbours(matches: Matches) -> tuple[torch.Tensor, torch.Tensor]:
-    """N(y_i) of equation (4), two (P, P) bool: phrases that share a region, and phrases that share none."""
-    p, n = matches.positive.float(), matches.negative.float()
+    """N(y_i) of equation (4), two symmetric (P, P) bool: phrases that share a region, and phrases that share none.
+
+    Phrases of the same words are neither. Two phrases are far only where a region of one is a stated mismatch of the
+    other, and where their words share no region anywhere in the batch: one photo's "a person", who is its "a man", is
+    not pushed away from another photo's "a man", for the two men are one and the same vector.
+    """
+    p, n, same = matches.positive.float(), matches.negative.float(), matches.same_words.float()
     near = (p @ p.T) > 0
-    far = ((p @ n.T) > 0) & ~near & ~matches.same_words
-    near = near & ~matches.same_words
-    return near, (far | far.T)
+    alike = matches.same_words | near | ((same @ near.float() @ same) > 0)
+    far = (p @ n.T) > 0
+    return near & ~matches.same_words, (far | far.T) & ~alike

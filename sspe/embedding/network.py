@@ -1,19 +1,10 @@
 """The two-branch network (section 3.1): regions and phrases into one space of unit vectors."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """Sizes of the two branches; ``hidden`` 2048 and ``embedding`` 512 are the paper's."""
-
-    hidden: int = 2048
-    embedding: int = 512
-    dropout: float = 0.5
+from sspe.settings import NetworkSettings
 
 
 class Branch(nn.Module):

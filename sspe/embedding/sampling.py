@@ -23,7 +23,7 @@ from sspe.recipes import Recipe
 from sspe.text.words import words_of
 
 _ARTICLES = frozenset({"a", "an", "the"})
-_SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+_SIDES = re.compile(r"\b(left|right)(most|wards?)?\b", re.IGNORECASE)
 
 
 def same_words_key(phrase: str) -> str:
@@ -39,7 +39,7 @@ class TrainingPhoto:
     Attributes:
         phrases: P indices into the table of distinct phrases.
         boxes: (P, 4) float32 merged boxes, relative: 0..1 of width and height.
-        sided: some phrase says left or right, so the photo must not be mirrored.
+        sided: some sentence says left or right, so the photo must not be mirrored.
     """
 
     photo: AnnotatedPhoto
@@ -178,7 +178,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
     def __init__(self, length: int, batch: int, seed: int, epoch: int, start: int = 0):
         order = np.random.default_rng([seed, epoch]).permutation(length)
-        # A last batch of one photo has no other photo's negatives and no batch statistics worth having: drop the rest.
+        # Spread evenly: a last batch of one photo would have no other photo's negatives and poor batch statistics.
         whole = max(length // batch, 1)
         self.batches = [[(epoch, int(i)) for i in part] for part in np.array_split(order, whole)][start:]
 

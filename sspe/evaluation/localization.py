@@ -81,20 +81,17 @@ def measure_localization(results: Sequence[PhraseResult], threshold: float = 0.5
         raise DataError("The chosen photos have no phrase with a box, so there is nothing to measure; choose others.")
     raw = {k: _rate(r.ious[:k].max() >= threshold for r in results) for k in RANKS}
     suppressed = {k: _rate(r.ious[r.kept[:k]].max() >= threshold for r in results) for k in RANKS}
-    by_type = {}
-    for name in PHRASE_TYPES:
-        of_type = [r for r in results if name in r.types]
-        if of_type:
-            by_type[name] = {
-                "recall_at_1": _rate(r.ious[0] >= threshold for r in of_type),
-                "upper_bound": _rate(r.ious.max() >= threshold for r in of_type),
-                "phrases": len(of_type),
-            }
+    of_type = {name: [r for r in results if name in r.types] for name in PHRASE_TYPES}
+    of_type = {name: found for name, found in of_type.items() if found}
     return {
         **{f"recall_at_{k}": raw[k] for k in RANKS},
         **{f"recall_at_{k}_nms": suppressed[k] for k in RANKS},
         "upper_bound": _rate(r.ious.max() >= threshold for r in results),
-        "by_type": by_type,
+        "by_type": {name: _rate(r.ious[0] >= threshold for r in found) for name, found in of_type.items()},
+        "upper_bound_by_type": {
+            name: _rate(r.ious.max() >= threshold for r in found) for name, found in of_type.items()
+        },
+        "phrases_by_type": {name: len(found) for name, found in of_type.items()},
         "floor_whole_photo": _rate(r.floors[0] >= threshold for r in results),
         "floor_centred_box": _rate(r.floors[1] >= threshold for r in results),
         "phrases": len(results),
@@ -113,14 +110,16 @@ def table(measured: dict) -> str:
     lines = [
         f"{m['phrases']} phrases of {m['photos']} photos; {m['protocol']}",
         f"{'':22}{'R@1':>8}{'R@5':>8}{'R@10':>8}{'bound':>8}{'phrases':>9}",
-        f"{'raw ranking':22}"
-        + "".join(f"{100 * m[f'recall_at_{k}']:8.2f}" for k in RANKS)
-        + f"{100 * m['upper_bound']:8.2f}",
-        f"{'after NMS at 0.5':22}" + "".join(f"{100 * m[f'recall_at_{k}_nms']:8.2f}" for k in RANKS),
+        _row("raw ranking", [m[f"recall_at_{k}"] for k in RANKS] + [m["upper_bound"]]),
+        _row("after NMS at 0.5", [m[f"recall_at_{k}_nms"] for k in RANKS]),
     ]
-    for name, of_type in sorted(m["by_type"].items(), key=lambda item: -item[1]["phrases"]):
-        rates = f"{100 * of_type['recall_at_1']:8.2f}{'':16}{100 * of_type['upper_bound']:8.2f}"
-        lines.append(f"  {name:20}{rates}{of_type['phrases']:9}")
-    lines.append(f"{'floor: whole photo':22}{100 * m['floor_whole_photo']:8.2f}")
-    lines.append(f"{'floor: centred 0.8 box':22}{100 * m['floor_centred_box']:8.2f}")
+    for name, phrases in sorted(m["phrases_by_type"].items(), key=lambda item: -item[1]):
+        rates = f"{100 * m['by_type'][name]:8.2f}{'':16}{100 * m['upper_bound_by_type'][name]:8.2f}"
+        lines.append(f"  {name:20}{rates}{phrases:9}")
+    lines.append(_row("floor: whole photo", [m["floor_whole_photo"]]))
+    lines.append(_row("floor: centred 0.8 box", [m["floor_centred_box"]]))
     return "\n".join(lines)
+
+
+def _row(title: str, rates: Sequence[float]) -> str:
+    return f"{title:22}" + "".join(f"{100 * rate:8.2f}" for rate in rates)

@@ -14,7 +14,8 @@ from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
 from sspe.errors import DataError
 from sspe.files import atomic_write
 from sspe.photo import open_photo
-from sspe.proposals import EdgeBoxes, EdgeBoxesSettings
+from sspe.proposals import EdgeBoxes
+from sspe.settings import EdgeBoxesSettings
 
 COUNTS = (50, 100, 200, 500, 1000)
 OVERLAPS = (0.5, 0.7)

@@ -3,8 +3,8 @@
     python -m sspe.text.word2vec CAPTIONS OUTPUT
 
 CAPTIONS is a text file, one caption a line (.gz is read too). OUTPUT is written in the GloVe text format, which
-:func:`sspe.text.words.read_word_vectors` and ``--set vectors=OUTPUT`` read. Needs the training extra. One thread and a
-fixed seed, so the same captions give the same vectors.
+:func:`sspe.text.words.read_word_vectors` and ``--set text.vectors=OUTPUT`` read. Needs the training extra. One thread
+and a fixed seed, so the same captions give the same vectors.
 """
 
 import argparse
@@ -12,6 +12,8 @@ import gzip
 import os
 import subprocess
 import sys
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,25 +21,38 @@ from sspe.errors import CheckpointError, DataError, SspeError
 from sspe.files import atomic_write
 from sspe.text.words import words_of
 
+LEAST = 3  # rarer words have no vector: too little is known of them
+
 
 def read_captions(path: Path) -> Iterator[list[str]]:
-    """The lower-cased words of each caption of a text file, plain or gzipped. Raises DataError if there is none."""
+    """The lower-cased words of each caption of a text file, plain or gzipped.
+
+    Raises DataError if the file is missing, damaged or not UTF-8.
+    """
     if not path.is_file():
         raise DataError(f"There is no file of captions {path}; check the path.")
     opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as lines:
-        yield from (words_of(line) for line in lines)
+    try:
+        with opened(path, "rt", encoding="utf-8") as lines:
+            yield from (words_of(line) for line in lines)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"Cannot read {path} as UTF-8 text ({error}); check the file.") from None
 
 
 def train_word2vec(captions: list[list[str]], size: int = 100, epochs: int = 15, seed: int = 0):
-    """gensim's keyed vectors of every word that occurs at least 3 times. Raises CheckpointError without gensim."""
+    """gensim's keyed vectors of every word that occurs at least :data:`LEAST` times.
+
+    Raises CheckpointError without gensim, DataError when no word occurs that often.
+    """
     try:
         from gensim.models import Word2Vec
     except ImportError:
         raise CheckpointError('Training word vectors needs gensim; run `pip install "sspe[train]"`.') from None
+    if max(Counter(word for caption in captions for word in caption).values(), default=0) < LEAST:
+        raise DataError(f"The captions hold no word that occurs {LEAST} times; give more of them.")
     # A wide window: captions are short, and what a scene holds together tells more here than grammar.
     model = Word2Vec(
-        captions, vector_size=size, window=8, min_count=3, sg=1, negative=10, epochs=epochs, seed=seed, workers=1
+        captions, vector_size=size, window=8, min_count=LEAST, sg=1, negative=10, epochs=epochs, seed=seed, workers=1
     )
     return model.wv
 

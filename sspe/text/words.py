@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from sspe.errors import CheckpointError, DataError
 
-_WORD = re.compile(r"[^\W_]+(?:[.,]\d+)*", re.UNICODE)
+_WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+")  # "3.5" is one word, "man,2" are two
 
 
 def words_of(phrase: str) -> list[str]:
@@ -18,6 +18,7 @@ def words_of(phrase: str) -> list[str]:
     return _WORD.findall(phrase.lower())
 
 
+_ARTICLES = frozenset({"a", "an", "the"})
 # Words after which a phrase no longer names its thing: "the man on the left", "a group of people".
 _PREPOSITIONS = frozenset(
     """
@@ -29,9 +30,13 @@ _PREPOSITIONS = frozenset(
 
 
 def head_word(phrase: str) -> list[str]:
-    """The word that names the thing, as a list of one or none: the last one before the first preposition."""
+    """The word that names the thing, as a list of one or none: the last one before the first preposition.
+
+    Right after an article no word is a preposition: "the next wave", "the inside of a car".
+    """
     words = words_of(phrase)
-    end = next((i for i, word in enumerate(words) if i > 0 and word in _PREPOSITIONS), len(words))
+    later = ((i, word) for i, word in enumerate(words) if i > 0 and words[i - 1] not in _ARTICLES)
+    end = next((i for i, word in later if word in _PREPOSITIONS), len(words))
     return words[:end][-1:]
 
 
@@ -58,7 +63,7 @@ class WordVectors:
         return self.vectors.shape[1]
 
     def rows(self, words: Iterable[str]) -> list[int]:
-        """Rows of ``vectors`` for the known words, in order; a plural stands in for an unknown singular."""
+        """Rows of ``vectors`` for the known words, in order; for an unknown word its plural or singular stands in."""
         found = (self._row(word) for word in words)
         return [row for row in found if row is not None]
 
@@ -95,26 +100,36 @@ def glove(words: int = 400_000) -> WordVectors:
 def read_word_vectors(path: str | Path) -> WordVectors:
     """Read a text file of vectors: one word a line, then its numbers, separated by spaces (the GloVe format).
 
-    A first line of two integers (the word2vec text format) is skipped. Raises DataError naming the line that is broken.
+    A first line of two integers (the word2vec text format) is skipped, and so are blank lines. Raises DataError naming
+    the line that is broken.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"There is no file of word vectors {path}; check the path.")
     words: list[str] = []
     rows: list[np.ndarray] = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            word, *numbers = line.rstrip().split(" ")
-            if number == 1 and len(numbers) == 1:
-                continue
-            try:
-                row = np.array(numbers, np.float32)
-            except ValueError:
-                raise DataError(f"{path}, line {number}: a number was expected after the word {word!r}.") from None
-            if rows and len(row) != len(rows[0]):
-                raise DataError(f"{path}, line {number}: {len(row)} numbers, and the lines before have {len(rows[0])}.")
-            words.append(word)
-            rows.append(row)
+    for number, line in _numbered_lines(path):
+        word, *numbers = line.rstrip().split(" ")
+        if not line.strip() or (number == 1 and len(numbers) == 1 and word.isdigit() and numbers[0].isdigit()):
+            continue
+        try:
+            row = np.array(numbers, np.float32)
+        except ValueError:
+            row = np.zeros(0)
+        if not (len(row) and np.isfinite(row).all()):
+            raise DataError(f"{path}, line {number}: numbers were expected after {word[:40]!r}, each after a space.")
+        if rows and len(row) != len(rows[0]):
+            raise DataError(f"{path}, line {number}: {len(row)} numbers, and the lines before have {len(rows[0])}.")
+        words.append(word)
+        rows.append(row)
     if not rows:
         raise DataError(f"{path} holds no word vectors; give a file in the GloVe text format.")
     return WordVectors(tuple(words), np.stack(rows))
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            yield from enumerate(lines, 1)
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text; give a file in the GloVe text format, not a binary one.") from None

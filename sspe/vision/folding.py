@@ -126,9 +126,10 @@ def collapse(network: nn.Module) -> nn.Module:
 
 
 def collapsed_state(network: nn.Module) -> dict[str, torch.Tensor]:
-    """The state dictionary that ``network`` would have after :func:`collapse`, without touching it."""
+    """The state dictionary that ``network`` would have after :func:`collapse`; ``network`` itself is not changed."""
     state = dict(network.state_dict())
     for name, module in network.named_modules():
         if isinstance(module, FoldedConv2d) and module.scale is not None:
-            state[f"{name}.weight"] = module.weight * module.scale
+            prefix = f"{name}." if name else ""
+            state[f"{prefix}weight"] = module.weight.detach() * module.scale
     return state

@@ -1,7 +1,6 @@
 """Region features: photos and boxes in, one vector per box out (the paper's x)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,31 +11,8 @@ from torchvision.ops import roi_align
 
 from sspe.boxes import scale
 from sspe.photo import squeeze
+from sspe.settings import REGION_MODES, RegionSettings
 from sspe.vision.backbones import Backbone, create_backbone
-
-MODES = ("roi", "crops")
-
-
-@dataclass(frozen=True)
-class RegionSettings:
-    """How regions become vectors.
-
-    Attributes:
-        backbone: a name of :data:`sspe.vision.backbones.BACKBONES`.
-        mode: "roi" runs the backbone's map once a photo and RoIAlign per box (fast); "crops" cuts every box from the
-            photo and runs the whole backbone on it (slow, the R-CNN way).
-        side: pixels; the photo is squeezed to side x side before the map.
-        window: RoIAlign output, window x window cells of the map.
-        crop: pixels; side of a crop in mode "crops".
-        geometry: append x1/W, y1/H, x2/W, y2/H and area share to every vector.
-    """
-
-    backbone: str = "efficientnet_lite0"
-    mode: str = "roi"
-    side: int = 320
-    window: int = 7
-    crop: int = 112
-    geometry: bool = True
 
 
 class RegionEncoder(nn.Module):
@@ -46,8 +22,8 @@ class RegionEncoder(nn.Module):
 
     def __init__(self, settings: RegionSettings, pretrained: bool = False):
         super().__init__()
-        if settings.mode not in MODES:
-            raise ValueError(f"region mode is {settings.mode!r}; choose one of {MODES}")
+        if settings.mode not in REGION_MODES:
+            raise ValueError(f"region mode is {settings.mode!r}; choose one of {REGION_MODES}")
         backbone: Backbone = create_backbone(settings.backbone, pretrained)
         self.settings = settings
         self.map, self.head = backbone.map, backbone.head
@@ -76,7 +52,8 @@ class RegionEncoder(nn.Module):
         height, width = photo.shape[:2]
         relative = torch.from_numpy(scale(boxes, 1 / width, 1 / height)).to(self.mean.device)
         if self.settings.mode == "crops":
-            parts = (self._crops(photo, boxes[i : i + self.batch]) for i in range(0, len(boxes), self.batch))
+            starts = range(0, max(len(boxes), 1), self.batch)  # no boxes: one empty part, so that cat has its width
+            parts = (self._crops(photo, boxes[i : i + self.batch]) for i in starts)
             features = [self.head(self.map(crops)) for crops in parts]
         else:
             squeezed = torch.from_numpy(squeeze(photo, self.settings.side)).to(self.mean.device)
@@ -91,16 +68,18 @@ class RegionEncoder(nn.Module):
     def _windows(self, maps: torch.Tensor, boxes: Sequence[torch.Tensor]) -> torch.Tensor:
         """RoIAlign: maps (N, C, h, w) and relative boxes -> (sum of R_n, C, window, window)."""
         side, window = self.settings.side, self.settings.window
-        pixels = [(b * side).to(maps.dtype) for b in boxes]
-        windows = roi_align(maps, pixels, window, spatial_scale=1 / self.stride, sampling_ratio=2, aligned=True)
-        return windows.contiguous(memory_format=torch.channels_last)
+        # In float32: bfloat16 would round the corners to 2 pixels, and RoIAlign computes in float32 anyway.
+        pixels = [b.float() * side for b in boxes]
+        windows = roi_align(maps.float(), pixels, window, spatial_scale=1 / self.stride, sampling_ratio=2, aligned=True)
+        return windows.to(maps.dtype).contiguous(memory_format=torch.channels_last)
 
     def _crops(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
-        """Cut boxes (R, 4) from the photo and resize each: (R, 3, crop, crop) normalised."""
+        """Cut boxes (R, 4) from the photo, at least a pixel of it, and resize each: (R, 3, crop, crop) normalised."""
         side = self.settings.crop
+        limit = np.array(photo.shape[1::-1])  # width, height
         cut = np.empty((len(boxes), side, side, 3), np.uint8)
         for i, box in enumerate(boxes):
-            x1, y1 = np.floor(box[:2]).astype(int)
+            x1, y1 = np.clip(np.floor(box[:2]).astype(int), 0, limit - 1)
             x2, y2 = np.maximum(np.ceil(box[2:]).astype(int), [x1 + 1, y1 + 1])
             cut[i] = cv2.resize(photo[y1:y2, x1:x2], (side, side), interpolation=cv2.INTER_LINEAR)
         return self._normalised(torch.from_numpy(cut).to(self.mean.device))

@@ -1,0 +1,99 @@
+"""Every knob of the pipeline and its training, in one place, with the reason beside it. Light to import."""
+
+from dataclasses import asdict, dataclass
+
+REGION_MODES = ("roi", "crops")
+
+
+@dataclass(frozen=True)
+class EdgeBoxesSettings:
+    """How proposals are made. The names in the second half are OpenCV's; ``beta`` and ``eta`` are the NMS of the paper.
+
+    ``size`` is the side, in pixels, of the square the photo is squeezed into: small sizes are both faster and, on
+    Flickr30K Entities, better, because the thin contours of textures vanish. ``count`` includes the whole photo.
+    """
+
+    count: int = 200
+    size: int = 192
+    forest: str | None = None
+    alpha: float = 0.55
+    beta: float = 0.60
+    eta: float = 1.0
+    min_score: float = 0.005
+    edge_min_mag: float = 0.1
+    edge_merge_threshold: float = 0.5
+    cluster_min_mag: float = 0.5
+    max_aspect_ratio: float = 4.0
+    min_box_area: float = 200.0
+    gamma: float = 2.0
+    kappa: float = 1.5
+
+    def as_dict(self) -> dict:
+        """All settings as JSON-like values, for cache keys and checkpoints."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class RegionSettings:
+    """How regions become vectors.
+
+    Attributes:
+        backbone: a name of :data:`sspe.vision.backbones.BACKBONES`.
+        mode: "roi" runs the backbone's map once a photo and RoIAlign per box (fast); "crops" cuts every box from the
+            photo and runs the whole backbone on it (slow, the R-CNN way).
+        side: pixels; the photo is squeezed to side x side before the map.
+        window: RoIAlign output, window x window cells of the map.
+        crop: pixels; side of a crop in mode "crops".
+        geometry: append x1/W, y1/H, x2/W, y2/H and area share to every vector.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    mode: str = "roi"
+    side: int = 320
+    window: int = 7
+    crop: int = 112
+    geometry: bool = True
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """The text side: an encoder of :data:`sspe.text.encoders.TEXT_ENCODERS` and, for "mean", its tables of vectors."""
+
+    encoder: str = "mean"
+    vectors: tuple[str, ...] = ()  # files in the GloVe text format, beside GloVe 6B 50-d
+    head: bool = True  # the head word's vector beside the mean
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Sizes of the two branches; ``hidden`` 2048 and ``embedding`` 512 are the paper's."""
+
+    hidden: int = 2048
+    embedding: int = 512
+    dropout: float = 0.5
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Margin, weights and mining.
+
+    Attributes:
+        margin: m of the equations, in units of distance between unit vectors (0..2).
+        region_anchor: weight of (1), region anchor and phrases; 1 in the paper.
+        phrase_anchor: lambda 1, weight of (2), phrase anchor and regions.
+        region_structure: lambda 2, weight of (3), regions that share a phrase stay near each other.
+        phrase_structure: lambda 3, weight of (4), phrases that share a region stay near each other.
+        same_photo: weight of the part of (2) whose negatives come from the phrase's own photo: the very choice
+            that localization makes later.
+        top_k: triplets kept per positive pair, the most violating ones; K of the paper.
+        same_photo_top_k: the same for the own photo's negatives.
+    """
+
+    margin: float = 0.1
+    region_anchor: float = 1.0
+    phrase_anchor: float = 1.0
+    region_structure: float = 0.0
+    phrase_structure: float = 0.1
+    same_photo: float = 1.0
+    top_k: int = 20
+    same_photo_top_k: int = 5

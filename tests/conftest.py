@@ -1,0 +1,90 @@
+"""What the tests share: a cache folder of their own, a tiny checkpoint of random weights, drawn scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from sspe.localizer import Localizer
+    from sspe.pipeline import Pipeline
+
+WORDS = ("a", "the", "man", "woman", "dog", "ball", "box", "car", "hat", "red", "green", "blue", "striped", "large")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory) -> Iterator[Path]:
+    """Nothing a test computes lands in, or comes from, the user's own cache folder."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSPE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def make_pipeline() -> Callable[..., Pipeline]:
+    """make_pipeline(seed=0) -> a small pipeline whose weights are random, yet tell regions and phrases apart."""
+
+    def make(seed: int = 0) -> Pipeline:
+        import torch
+
+        from sspe.embedding.network import NetworkSettings
+        from sspe.pipeline import Pipeline, PipelineSettings
+        from sspe.proposals import EdgeBoxesSettings
+        from sspe.text.encoders import MeanEncoder
+        from sspe.text.words import WordVectors
+        from sspe.vision.regions import RegionSettings
+
+        vectors = np.random.default_rng(seed).normal(size=(len(WORDS), 12)).astype(np.float32)
+        torch.manual_seed(seed)
+        pipeline = Pipeline(
+            PipelineSettings(
+                RegionSettings(side=96), NetworkSettings(hidden=48, embedding=24), EdgeBoxesSettings(count=40)
+            ),
+            MeanEncoder([WordVectors(WORDS, vectors)], head=True),
+        )
+        with torch.no_grad():
+            for branch in (pipeline.network.image, pipeline.network.text):
+                branch.layers[0].weight.mul_(20)
+                norm = branch.layers[1]
+                norm.running_mean.normal_()
+                norm.running_var.uniform_(0.5, 2)
+        return pipeline.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(make_pipeline, tmp_path_factory) -> Path:
+    """The file of such a pipeline."""
+    from sspe.checkpoint import save_checkpoint
+
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    save_checkpoint(make_pipeline(), path, {"recipe": "none", "data": "random weights"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_localizer(checkpoint) -> Localizer:
+    """The localizer of that file, on the CPU in float32."""
+    from sspe.localizer import Localizer
+
+    return Localizer.from_pretrained(checkpoint, device="cpu", precision="float32")
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory) -> Path:
+    """Drawn scenes in the Entities layout: 24 to train on, 12 for val. Not to be changed."""
+    from sspe.data.synthetic import write_synthetic
+
+    return write_synthetic(tmp_path_factory.mktemp("scenes"), train=24, val=12, seed=0)
+
+
+@pytest.fixture(scope="session")
+def photos(scenes) -> list[Path]:
+    """Photo files of drawn scenes, several sizes. Not to be changed."""
+    return sorted((scenes / "flickr30k-images").glob("*.jpg"))

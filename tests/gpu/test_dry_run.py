@@ -1,0 +1,141 @@
+"""On CUDA: train an epoch of drawn scenes, evaluate, localize, serve the page; and compare with the CPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import sspe.evaluate
+import sspe.localize
+import sspe.train
+from sspe.localizer import Localizer
+
+DEVICE = "cpu"
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(False, reason="torch finds no CUDA GPU here"),
+]
+
+SENTENCES = ("A man and a woman beside a red ball on the grass.", "Two green fish, a large car and the sky.")
+NEAR = 1e-3  # in cosine, between CUDA and the CPU, both in float32
+
+
+@pytest.fixture(scope="module")
+def run(scenes, tmp_path_factory) -> Path:
+    """The folder of a run of one epoch on CUDA."""
+    folder = tmp_path_factory.mktemp("gpu") / "run"
+    line = ["--data", scenes, "--recipe", "synthetic", "--device", DEVICE, "--output", folder, "--quiet"]
+    line += ["--set", "epochs=1", "--set", "regions.side=128", "--set", "proposals.count=60"]
+    assert sspe.train.main([str(part) for part in line]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def localizers(run) -> tuple[Localizer, Localizer]:
+    """The same checkpoint on CUDA and on the CPU, both in float32."""
+    best = run / "best.safetensors"
+    return Localizer.from_pretrained(best, DEVICE, "float32"), Localizer.from_pretrained(best, "cpu", "float32")
+
+
+def test_training_writes_its_files(run):
+    names = ["best.safetensors", "curves.png", "last.pt", "log.csv", "metrics.json"]
+    assert sorted(path.name for path in run.iterdir()) == names
+    assert 0 <= json.loads((run / "metrics.json").read_text())["recall_at_1"] <= 1
+
+
+def test_a_run_goes_on_where_it_was_stopped(scenes, tmp_path, monkeypatch):
+    line = ["--data", scenes, "--recipe", "synthetic", "--device", DEVICE, "--output", tmp_path / "run", "--quiet"]
+    line += ["--set", "epochs=1", "--set", "regions.side=96", "--set", "proposals.count=40", "--set", "batch=4"]
+    line = [str(part) for part in line]
+    whole, calls = sspe.train.Run._step, []
+
+    def stopped(self, batch):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return whole(self, batch)
+
+    monkeypatch.setattr(sspe.train, "SAVE_EVERY", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sspe.train.Run, "_step", stopped)
+        assert sspe.train.main(line) == 130
+    # What follows is not the very run that was stopped: on CUDA the gradient of RoIAlign adds up in any order.
+    assert sspe.train.main([*line, "--resume"]) == 0
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_auto_takes_the_gpu_and_cuda_float32_is_float32(run):
+    best = run / "best.safetensors"
+    assert Localizer.from_pretrained(best).pipeline.device.type == DEVICE
+    Localizer.from_pretrained(best, DEVICE, "float32")
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_cosines_are_those_of_the_cpu(localizers, photos):
+    gpu, cpu = localizers
+    for path in photos[:6]:
+        there, here = gpu.see(path), cpu.see(path)
+        assert there.embeddings.device.type == DEVICE and np.array_equal(there.boxes, here.boxes)
+        phrases = ["a man", "the grass", "a red ball", "two green fish"]
+        cosines = [
+            localizer.pipeline.embed_phrases(phrases) @ view.embeddings.T
+            for localizer, view in ((gpu, there), (cpu, here))
+        ]
+        torch.testing.assert_close(cosines[0].cpu(), cosines[1], atol=NEAR, rtol=0)
+
+
+def test_best_boxes_are_those_of_the_cpu(localizers, photos):
+    gpu, cpu = localizers
+    for sentence in SENTENCES:
+        for there, here in zip(gpu.batch(photos[:8], sentence), cpu.batch(photos[:8], sentence), strict=True):
+            assert len(there.phrases) == len(here.phrases) >= 4
+            for a, b in zip(there.phrases, here.phrases, strict=True):
+                assert (a.text, a.start, a.end) == (b.text, b.start, b.end)
+                assert a.box == b.box
+                assert a.score == pytest.approx(b.score, abs=NEAR)
+
+
+def test_bfloat16_is_near(run, localizers, photos):
+    rough, exact = Localizer.from_pretrained(run / "best.safetensors", DEVICE, "bfloat16"), localizers[0]
+    a, b = rough.see(photos[0]).embeddings.float(), exact.see(photos[0]).embeddings
+    assert (a * b).sum(dim=1).min() > 0.95
+
+
+def test_evaluation_agrees_with_the_cpu(run, scenes, tmp_path, capsys):
+    found = {}
+    for device in (DEVICE, "cpu"):
+        line = ["localization", "--data", scenes, "--checkpoint", run / "best.safetensors", "--device", device]
+        line += ["--precision", "float32", "--quiet", "--output", tmp_path / f"{device}.json"]
+        assert sspe.evaluate.main([str(part) for part in line]) == 0
+        found[device] = json.loads((tmp_path / f"{device}.json").read_text())
+    assert found[DEVICE]["phrases"] == found["cpu"]["phrases"] > 50
+    for name in ("recall_at_1", "recall_at_5", "recall_at_10", "upper_bound"):
+        assert found[DEVICE][name] == pytest.approx(found["cpu"][name], abs=0.01)
+
+
+def test_the_command(run, photos, capsys):
+    line = ["--checkpoint", run / "best.safetensors", "--device", DEVICE, *photos[:3], SENTENCES[0]]
+    assert sspe.localize.main([str(part) for part in line]) == 0
+    for found in json.loads(capsys.readouterr().out):
+        assert [phrase["text"] for phrase in found["phrases"]][:2] == ["A man", "a woman"]
+
+
+def test_the_page(localizers, photos):
+    from gradio_client import Client, handle_file
+    from serving import served  # of tests/web
+
+    from sspe.web.page import build_app
+
+    gpu, cpu = localizers
+    with served(build_app(gpu)) as url:
+        client = Client(url, verbose=False)
+        found = client.predict(handle_file(photos[0]), SENTENCES[0], api_name="/localize")
+    expected = cpu(photos[0], SENTENCES[0]).to_dict()
+    assert (found["width"], found["height"]) == (expected["width"], expected["height"])
+    for a, b in zip(found["phrases"], expected["phrases"], strict=True):
+        assert (a["text"], a["box"]) == (b["text"], b["box"])
+        assert a["score"] == pytest.approx(b["score"], abs=NEAR + 1e-4)  # written with four digits

@@ -1,0 +1,250 @@
+"""Checkpoints: what is saved comes back, and whatever else is given is refused in one sentence."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import sspe.checkpoint
+from sspe.checkpoint import find_checkpoint, identity, load_checkpoint, save_checkpoint
+from sspe.errors import CheckpointError
+from sspe.photo import open_photo
+
+PHRASES = ["a man", "the large red ball", "woman", "a striped hat on a dog", "unheard-of zyx"]
+
+
+def rewritten(checkpoint, path, change):
+    """A copy of the checkpoint after ``change(tensors, metadata)``."""
+    tensors = load_file(checkpoint)
+    with safe_open(checkpoint, framework="pt") as file:
+        metadata = dict(file.metadata())
+    change(tensors, metadata)
+    save_file(tensors, path, metadata)
+    return path
+
+
+def one_sentence(error) -> str:
+    """The text of an error, which must read as one sentence."""
+    text = str(error.value)
+    assert "\n" not in text and len(text) < 500 and text.endswith((".", ")"))
+    return text
+
+
+def test_embeddings_come_back_as_they_were(make_pipeline, checkpoint, photos):
+    made, (loaded, _) = make_pipeline(), load_checkpoint(checkpoint)
+    photo = open_photo(photos[0])
+    boxes = made.edge_boxes(photo)
+    assert np.array_equal(loaded.edge_boxes(photo), boxes)
+    made, loaded = made.for_inference("cpu", "float32"), loaded.for_inference("cpu", "float32")
+    regions, phrases = made.embed_regions(photo, boxes), made.embed_phrases(PHRASES)
+    assert regions.dtype == torch.float32 and phrases.dtype == torch.float32
+    torch.testing.assert_close(loaded.embed_regions(photo, boxes), regions, atol=4e-3, rtol=0)
+    torch.testing.assert_close(loaded.embed_phrases(PHRASES), phrases, atol=4e-3, rtol=0)
+    # The tolerance is one of float16, far below what other weights would give.
+    other = make_pipeline(seed=1).for_inference("cpu", "float32")
+    assert (other.embed_regions(photo, boxes) - regions).abs().max() > 0.2
+    assert (other.embed_phrases(PHRASES) - phrases).abs().max() > 0.2
+
+
+def test_saving_leaves_the_pipeline_in_training(make_pipeline, tmp_path, photos):
+    pipeline, photo = make_pipeline(), open_photo(photos[0])
+    boxes = pipeline.edge_boxes(photo)
+    before = pipeline.embed_regions(photo, boxes)
+    state = {name: tensor.clone() for name, tensor in pipeline.state_dict().items()}
+    save_checkpoint(pipeline, tmp_path / "a.safetensors", {})
+    assert all(torch.equal(tensor, state[name]) for name, tensor in pipeline.state_dict().items())
+    assert torch.equal(pipeline.embed_regions(photo, boxes), before)
+    assert all(parameter.requires_grad for parameter in pipeline.parameters())
+
+
+def test_a_loaded_checkpoint_saves_as_the_same_file(checkpoint, tmp_path):
+    pipeline, about = load_checkpoint(checkpoint)
+    save_checkpoint(pipeline, tmp_path / "again.safetensors", about)
+    again = load_file(tmp_path / "again.safetensors")
+    assert all(torch.equal(tensor, again[name]) for name, tensor in load_file(checkpoint).items())
+
+
+def test_tensors_are_float16_and_the_metadata_says_what_they_are(checkpoint):
+    with safe_open(checkpoint, framework="pt") as file:
+        metadata = file.metadata()
+    assert (metadata["format"], metadata["version"]) == ("sspe", "1")
+    settings, text, about = (json.loads(metadata[name]) for name in ("settings", "text", "about"))
+    assert settings["regions"]["side"] == 96 and settings["network"]["embedding"] == 24
+    assert settings["proposals"]["count"] == 40
+    assert text["name"] == "mean" and text["settings"]["words"][0][:3] == ["a", "the", "man"]
+    assert about["recipe"] == "none" and torch.__version__.startswith(about["libraries"]["torch"])
+    floating = [tensor for tensor in load_file(checkpoint).values() if tensor.is_floating_point()]
+    assert {tensor.dtype for tensor in floating} == {torch.float16}
+    _, loaded = load_checkpoint(checkpoint)
+    assert loaded == about
+
+
+def test_a_failing_save_leaves_the_old_file_whole(make_pipeline, checkpoint, tmp_path, monkeypatch):
+    path = tmp_path / "kept.safetensors"
+    path.write_bytes(checkpoint.read_bytes())
+
+    def fail(tensors, file, metadata):
+        file.write_bytes(b"half a file")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(make_pipeline(), path, {})
+    with pytest.raises(TypeError):  # what cannot be written as JSON is found before anything is written
+        save_checkpoint(make_pipeline(), path, {"about": object()})
+    assert path.read_bytes() == checkpoint.read_bytes()
+    assert [file.name for file in tmp_path.iterdir()] == ["kept.safetensors"]
+
+
+def test_unknown_version(checkpoint, tmp_path):
+    path = rewritten(checkpoint, tmp_path / "new.safetensors", lambda tensors, metadata: metadata.update(version="2"))
+    with pytest.raises(CheckpointError, match="has format version 2 and this sspe reads version 1") as error:
+        load_checkpoint(path)
+    one_sentence(error)
+
+
+def test_foreign_safetensors(tmp_path):
+    save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(CheckpointError, match="was not written by sspe") as error:
+        load_checkpoint(tmp_path / "foreign.safetensors")
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("name", ["network.image.layers.4.bias", "regions.map.0.weight", "text.vectors.0"])
+def test_missing_tensor_is_named(checkpoint, tmp_path, name):
+    path = rewritten(checkpoint, tmp_path / "less.safetensors", lambda tensors, metadata: tensors.pop(name))
+    with pytest.raises(CheckpointError, match=re.escape(name.removeprefix("text."))) as error:
+        load_checkpoint(path)
+    assert "less.safetensors" in one_sentence(error)
+
+
+def test_misshapen_and_surplus_tensors(checkpoint, tmp_path):
+    def cut(tensors, metadata):
+        tensors["network.image.layers.4.bias"] = tensors["network.image.layers.4.bias"][:-1].clone()
+
+    def add(tensors, metadata):
+        tensors["network.third"] = torch.zeros(2)
+
+    for change, name in ((cut, "network.image.layers.4.bias"), (add, "network.third")):
+        with pytest.raises(CheckpointError, match=f"does not fit.*{re.escape(name)}") as error:
+            load_checkpoint(rewritten(checkpoint, tmp_path / "odd.safetensors", change))
+        one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.pop("settings"),
+        lambda m: m.pop("text"),
+        lambda m: m.update(settings="no JSON"),
+        lambda m: m.update(settings="[]"),
+        lambda m: m.update(settings='{"regions": {"sides": 3}, "network": {}, "proposals": {}}'),
+        lambda m: m.update(settings='{"regions": {"mode": "x"}, "network": {}, "proposals": {}}'),
+        lambda m: m.update(settings='{"regions": {"backbone": "x"}, "network": {}, "proposals": {}}'),
+        lambda m: m.update(text='{"name": "bag"}'),
+        lambda m: m.update(text='{"name": "bag", "settings": {}}'),
+        lambda m: m.update(text='{"name": "mean", "settings": {"words": [["one"]], "head": true}}'),
+        lambda m: m.update(text='"mean"'),
+        lambda m: m.update(text='{"name": "mean", "settings": null}'),
+    ],
+)
+def test_damaged_metadata(checkpoint, tmp_path, change):
+    path = rewritten(checkpoint, tmp_path / "odd.safetensors", lambda tensors, metadata: change(metadata))
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint(path)
+    one_sentence(error)
+
+
+def test_truncated_files_and_files_that_are_none(checkpoint, tmp_path):
+    whole = checkpoint.read_bytes()
+    for content in (whole[: len(whole) // 2], whole[:5], b"", b"not a checkpoint at all"):
+        path = tmp_path / "broken.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"is not a readable \.safetensors file") as error:
+            load_checkpoint(path)
+        assert str(path) in one_sentence(error)
+
+
+def test_no_file_and_a_folder(tmp_path):
+    for find in (find_checkpoint, load_checkpoint):
+        with pytest.raises(CheckpointError, match=r"does not exist|There is no checkpoint") as error:
+            find(tmp_path / "absent.safetensors")
+        assert "absent.safetensors" in one_sentence(error)
+        with pytest.raises(CheckpointError, match="is a folder") as error:
+            find(tmp_path)
+        one_sentence(error)
+        with pytest.raises(CheckpointError):
+            find("x" * 5000)
+
+
+def test_a_folder_named_like_a_repository_is_not_looked_up_on_the_hub(tmp_path, monkeypatch):
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("the hub was asked"))
+    with pytest.raises(CheckpointError, match="runs/first is a folder"):
+        find_checkpoint("runs/first")
+
+
+@pytest.fixture
+def shipped(checkpoint, tmp_path, monkeypatch):
+    """A folder of shipped checkpoints: the default one and another."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in (sspe.checkpoint.DEFAULT, "other"):
+        (folder / f"{name}.safetensors").write_bytes(checkpoint.read_bytes())
+    monkeypatch.setattr(sspe.checkpoint, "SHIPPED", folder)
+    return folder
+
+
+def test_names(shipped, checkpoint):
+    assert find_checkpoint() == find_checkpoint(sspe.checkpoint.DEFAULT)
+    assert find_checkpoint().parent == shipped
+    assert find_checkpoint("other") == find_checkpoint("other.safetensors") == shipped / "other.safetensors"
+    assert find_checkpoint(str(checkpoint)) == checkpoint
+
+
+def test_an_unknown_name_lists_those_that_exist(shipped):
+    with pytest.raises(CheckpointError, match=f"'nobody'.*other, {sspe.checkpoint.DEFAULT}") as error:
+        find_checkpoint("nobody")
+    one_sentence(error)
+
+
+def test_no_shipped_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(sspe.checkpoint, "SHIPPED", tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match="none lies in") as error:
+        find_checkpoint()
+    one_sentence(error)
+
+
+def test_a_repository_without_a_network_is_one_sentence(monkeypatch):
+    def fail(repository, **_):
+        assert repository == "someone/weights"
+        raise ConnectionError("a long story\nof sockets")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(CheckpointError, match="'someone/weights' could not be downloaded") as error:
+        find_checkpoint("someone/weights")
+    assert "sockets" not in one_sentence(error)
+
+
+def test_a_repository_holds_one_checkpoint(monkeypatch, tmp_path, checkpoint):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"holds 0 \.safetensors files; it must hold one"):
+        find_checkpoint("someone/weights")
+    (tmp_path / "model.safetensors").write_bytes(checkpoint.read_bytes())
+    assert find_checkpoint("someone/weights") == tmp_path / "model.safetensors"
+    (tmp_path / "more.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"holds 2 \.safetensors files"):
+        find_checkpoint("someone/weights")
+
+
+def test_identity_is_of_the_content(checkpoint, tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(checkpoint.read_bytes())
+    assert identity(copy) == identity(checkpoint)
+    copy.write_bytes(checkpoint.read_bytes() + b" ")
+    assert identity(copy) != identity(checkpoint)

@@ -1,0 +1,274 @@
+"""Localizer: spans, boxes and scores of a tiny network with random weights; bad input; the two halves; batches."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sspe.checkpoint
+from sspe.boxes import iou
+from sspe.errors import CheckpointError, PhotoError, SspeError
+from sspe.localization import Localization
+from sspe.localizer import Localizer
+from sspe.photo import open_photo
+from sspe.phrases import Phrase
+
+SENTENCE = 'A man in a red hat, and  "the large dog" ☂ — with a blue ball.\n'
+
+
+@pytest.fixture(scope="module")
+def photo(photos):
+    return photos[0]
+
+
+def plain(localization: Localization) -> str:
+    return json.dumps(localization.to_dict())
+
+
+def test_spans_cut_the_sentence_verbatim(tiny_localizer, photo):
+    found = tiny_localizer(photo, SENTENCE)
+    assert found.sentence == SENTENCE
+    assert [phrase.text for phrase in found.phrases] == ["A man", "a red hat", "the large dog", "a blue ball"]
+    assert [phrase.head for phrase in found.phrases] == ["man", "hat", "dog", "ball"]
+    for phrase in found.phrases:
+        assert SENTENCE[phrase.start : phrase.end] == phrase.text
+    assert json.loads(plain(found))["phrases"][1]["text"] == "a red hat"
+
+
+def test_boxes_lie_inside_the_photo_in_its_own_pixels(tiny_localizer, photos):
+    sizes = set()
+    for path in photos[:6]:
+        with Image.open(path) as image:
+            size = image.size
+        sizes.add(size)
+        found = tiny_localizer(path, SENTENCE, top_k=40)
+        assert (found.width, found.height) == size and found.photo.shape == (size[1], size[0], 3)
+        boxes = np.array([c.box for phrase in found.phrases for c in phrase.candidates])
+        assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] <= size).all()
+        assert (boxes[:, 2:] > boxes[:, :2]).all()
+        assert boxes[:, 2:].max() > 250  # not in the pixels of the small square the network sees
+    assert len(sizes) > 1
+
+
+def test_boxes_grow_with_the_photo(tiny_localizer, photo):
+    image = Image.open(photo).convert("RGB")
+    small = tiny_localizer.see(image)
+    large = tiny_localizer.see(image.resize((image.width * 4, image.height * 4), Image.Resampling.NEAREST))
+    # Edge Boxes works at a fixed small size, where both photos are nearly the same picture.
+    overlap = iou(small.boxes * 4, large.boxes).max(axis=1)
+    assert np.median(overlap) > 0.8
+
+
+def test_a_photo_turned_by_exif(tiny_localizer, photo, tmp_path):
+    image = Image.open(photo).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it a quarter to the right
+    turned = tmp_path / "turned.png"
+    image.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif)
+    upright, found = tiny_localizer(image, SENTENCE), tiny_localizer(turned, SENTENCE)
+    assert (found.width, found.height) == image.size
+    assert plain(found) == plain(upright)
+
+
+def test_candidates_are_sorted_and_apart(tiny_localizer, photo):
+    view = tiny_localizer.see(photo)
+    for k in (1, 3, 100):
+        for phrase in tiny_localizer.ground(view, SENTENCE, top_k=k).phrases:
+            scores = [c.score for c in phrase.candidates]
+            assert 1 <= len(scores) <= k and scores == sorted(scores, reverse=True)
+            assert all(-1.0001 <= score <= 1.0001 for score in scores)
+            overlap = iou(np.array([c.box for c in phrase.candidates]), np.array([c.box for c in phrase.candidates]))
+            assert np.triu(overlap, 1).max() <= 0.5 + 1e-6
+            assert (phrase.box, phrase.score) == (phrase.candidates[0].box, phrase.candidates[0].score)
+    more = tiny_localizer.ground(view, SENTENCE, top_k=3).phrases
+    one = tiny_localizer.ground(view, SENTENCE).phrases
+    assert [len(phrase.candidates) for phrase in one] == [1] * 4
+    assert max(len(phrase.candidates) for phrase in more) == 3
+    assert [phrase.box for phrase in one] == [phrase.box for phrase in more]
+
+
+def test_the_best_box_has_the_highest_cosine_of_all(tiny_localizer, photo):
+    view = tiny_localizer.see(photo)
+    phrase = view.find("a red ball")
+    y = tiny_localizer.pipeline.embed_phrases(["a red ball"]).numpy()[0]
+    cosines = view.embeddings.numpy() @ y
+    assert np.allclose(np.linalg.norm(view.embeddings.numpy(), axis=1), 1, atol=1e-5)
+    assert phrase.score == pytest.approx(cosines.max(), abs=1e-6)
+    assert phrase.box == pytest.approx(tuple(view.boxes[cosines.argmax()]))
+
+
+def test_every_way_to_give_a_photo(tiny_localizer, photo):
+    array = np.array(Image.open(photo).convert("RGB"))
+    given = [str(photo), photo, Image.open(photo), array, np.dstack([array, np.full(array.shape[:2], 255, np.uint8)])]
+    results = {plain(tiny_localizer(source, SENTENCE, top_k=3)) for source in given}
+    assert len(results) == 1
+    assert (array == open_photo(photo)).all()  # what was given is left as it was
+
+
+def test_both_halves_are_the_whole(tiny_localizer, photo):
+    view = tiny_localizer.see(photo)
+    assert view.boxes.dtype == np.float32 and view.boxes.shape == (len(view.embeddings), 4)
+    assert view.boxes[0].tolist() == [0, 0, view.photo.shape[1], view.photo.shape[0]]
+    for sentence in (SENTENCE, "A woman."):
+        assert plain(tiny_localizer.ground(view, sentence, top_k=2)) == plain(tiny_localizer(photo, sentence, top_k=2))
+
+
+def test_find_takes_the_phrase_as_it_is(tiny_localizer, photo):
+    view = tiny_localizer.see(photo)
+    found = view.find("the man in a red hat", top_k=2)
+    assert (found.text, found.start, found.end, found.head) == ("the man in a red hat", 0, 20, "man")
+    assert len(found.candidates) == 2
+    assert view.find("a blue ball").box == tiny_localizer(photo, "a blue ball").phrases[0].box
+    assert view.find("quickly").head == "quickly"  # no noun phrase, still looked for
+    for empty in ("", " \n"):
+        with pytest.raises(SspeError, match="The phrase is empty"):
+            view.find(empty)
+
+
+def test_given_phrases_are_taken_instead_of_found_ones(tiny_localizer, photo):
+    sentence = "Here it runs: red."
+    phrases = [Phrase("runs: red", 8, 17, "red"), Phrase("it", 5, 7, "it")]
+    found = tiny_localizer(photo, sentence, phrases=phrases)
+    assert [(p.text, p.start, p.end, p.head) for p in found.phrases] == [
+        ("runs: red", 8, 17, "red"),
+        ("it", 5, 7, "it"),
+    ]
+    assert tiny_localizer(photo, "A man.", phrases=[]).phrases == ()
+
+
+@pytest.mark.parametrize("phrase", [Phrase("a dog", 0, 5, "dog"), Phrase("A", 0, 5, "A"), Phrase("", 3, 3, "")])
+def test_phrases_of_another_sentence_are_refused(tiny_localizer, photo, phrase):
+    with pytest.raises(SspeError, match="give spans of this very sentence"):
+        tiny_localizer(photo, "A man.", phrases=[phrase])
+
+
+def test_a_sentence_without_a_noun(tiny_localizer, photo):
+    for sentence in ("...", "☂", "It is there.", "is jumping"):
+        found = tiny_localizer(photo, sentence)
+        assert found.phrases == () and found.sentence == sentence and found.photo.size
+
+
+@pytest.mark.parametrize("sentence", ["", "  \n\t"])
+def test_an_empty_sentence(tiny_localizer, photo, sentence):
+    with pytest.raises(SspeError, match="The sentence is empty"):
+        tiny_localizer(photo, sentence)
+    with pytest.raises(SspeError, match="The sentence is empty"):
+        tiny_localizer.ground(tiny_localizer.see(photo), sentence)
+    with pytest.raises(SspeError, match="The sentence is empty"):
+        tiny_localizer.batch([photo, photo], ["A man.", sentence])
+
+
+@pytest.mark.parametrize("top_k", [0, -1])
+def test_no_candidate_at_all(tiny_localizer, photo, top_k):
+    for ask in (tiny_localizer, lambda *a, **k: tiny_localizer.batch([a[0]], a[1], **k)):
+        with pytest.raises(SspeError, match=f"top_k is {top_k}"):
+            ask(photo, "A man.", top_k=top_k)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (3, 2)])
+def test_tiny_and_thin_photos(tiny_localizer, size):
+    found = tiny_localizer(Image.new("RGB", size, "teal"), "A man and a dog.", top_k=5)
+    assert (found.width, found.height) == size
+    for phrase in found.phrases:
+        x1, y1, x2, y2 = phrase.box
+        assert 0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1] and np.isfinite(phrase.score)
+    assert found.draw().size == size
+
+
+def test_the_same_again(tiny_localizer, checkpoint, photo):
+    again = Localizer.from_pretrained(str(checkpoint), device="cpu", precision="float32")
+    results = {plain(tiny_localizer(photo, SENTENCE, top_k=5)) for _ in range(3)}
+    assert results == {plain(again(photo, SENTENCE, top_k=5))}
+    assert again.identity == tiny_localizer.identity
+
+
+def test_bfloat16_is_near(checkpoint, tiny_localizer, photo):
+    rough = Localizer.from_pretrained(checkpoint, device="cpu", precision="bfloat16")
+    view, exact = rough.see(photo), tiny_localizer.see(photo)
+    assert (view.boxes == exact.boxes).all()
+    cosine = (view.embeddings.float() * exact.embeddings).sum(dim=1)
+    assert cosine.min() > 0.95
+    assert not (view.embeddings == exact.embeddings).all()  # it was bfloat16
+
+
+def test_a_long_sentence(tiny_localizer, photo):
+    sentence = "A man and a dog. " * 300
+    found = tiny_localizer(photo, sentence)
+    assert len(found.phrases) == 600
+    assert all(sentence[p.start : p.end] == p.text for p in found.phrases)
+
+
+# Batches
+
+
+def test_a_batch_is_in_order_and_gives_what_single_calls_give(tiny_localizer, photos):
+    some = photos[:5]
+    found = list(tiny_localizer.batch(some, SENTENCE, top_k=2))
+    assert [plain(f) for f in found] == [plain(tiny_localizer(p, SENTENCE, top_k=2)) for p in some]
+    sentences = ["A man.", "A dog.", "A red ball.", "It is there.", "A car and a box."]
+    found = list(tiny_localizer.batch(iter(some), iter(sentences)))
+    assert [f.sentence for f in found] == sentences
+    assert [plain(f) for f in found] == [plain(tiny_localizer(p, s)) for p, s in zip(some, sentences, strict=True)]
+
+
+def test_a_bad_photo_in_a_batch_yields_its_error_and_the_others_go_on(tiny_localizer, photos, tmp_path):
+    words, cut, absent = tmp_path / "words.jpg", tmp_path / "cut.jpg", tmp_path / "absent.jpg"
+    words.write_text("no picture")
+    cut.write_bytes(photos[0].read_bytes()[:2000])
+    given = [words, photos[0], absent, cut, photos[1], tmp_path, np.zeros((2, 2)), photos[2]]
+    found = list(tiny_localizer.batch(given, "A man."))
+    assert [type(f) for f in found] == [
+        PhotoError, Localization, PhotoError, PhotoError, Localization, PhotoError, PhotoError, Localization,
+    ]  # fmt: skip
+    for error, told in ((0, "words.jpg"), (2, "absent.jpg"), (3, "cut.jpg"), (5, "folder"), (6, "float64")):
+        assert told in str(found[error]) and "\n" not in str(found[error])
+    assert plain(found[7]) == plain(tiny_localizer(photos[2], "A man."))
+
+
+def test_a_batch_that_does_not_count_up(tiny_localizer, photos):
+    with pytest.raises(SspeError, match="3 photos need one sentence or as many, and 2 were given"):
+        tiny_localizer.batch(photos[:3], ["A man.", "A dog."])
+    with pytest.raises(SspeError, match="a list of photos"):
+        tiny_localizer.batch(str(photos[0]), "A man.")
+    assert list(tiny_localizer.batch([], "A man.")) == []
+
+
+def test_a_batch_may_be_left_early(tiny_localizer, photos):
+    results = tiny_localizer.batch(photos[:6], "A man.")
+    next(results)
+    results.close()
+    assert tiny_localizer(photos[0], "A man.").phrases
+
+
+# Bad photos and checkpoints
+
+
+def test_bad_photos(tiny_localizer, tmp_path):
+    with pytest.raises(PhotoError, match="no file"):
+        tiny_localizer(tmp_path / "absent.jpg", "A man.")
+    with pytest.raises(PhotoError, match="megapixels"):
+        tiny_localizer(Image.new("1", (20_000, 10_000)), "A man.")
+    with pytest.raises(PhotoError):
+        tiny_localizer("x" * 5000, "A man.")
+
+
+def test_from_pretrained(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(sspe.checkpoint, "SHIPPED", checkpoint.parent)
+    assert Localizer.from_pretrained("tiny", device="cpu").identity == sspe.checkpoint.identity(checkpoint)
+    with pytest.raises(CheckpointError, match="tiny"):
+        Localizer.from_pretrained("huge")
+    monkeypatch.setattr(sspe.checkpoint, "DEFAULT", "tiny")
+    assert Localizer.from_pretrained(device="cpu").identity == sspe.checkpoint.identity(checkpoint)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "mps", "meta", "tpu", ""])
+def test_a_device_that_is_not_here(checkpoint, device):
+    with pytest.raises(SspeError, match="device") as error:
+        Localizer.from_pretrained(checkpoint, device=device)
+    assert "\n" not in str(error.value) and "choose auto" in str(error.value)
+
+
+def test_an_unknown_precision(checkpoint):
+    with pytest.raises(SspeError, match="no precision 'float8'; choose one of auto, float32, bfloat16"):
+        Localizer.from_pretrained(checkpoint, device="cpu", precision="float8")

@@ -1,0 +1,376 @@
+"""`sspe train` through its real main(): files, resuming, bad input, and that the network learns."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import sspe.evaluate
+import sspe.train
+from sspe.checkpoint import load_checkpoint
+from sspe.text.words import WordVectors
+from sspe.train import Run, main
+
+CPU = ["--device", "cpu", "--precision", "float32", "--quiet"]
+TINY = ["--recipe", "synthetic", "--limit", "8", "--val-limit", "4"]
+for change in ("regions.side=96", "proposals.count=40", "sampled_proposals=4", "batch=4", "epochs=2",
+               "network.hidden=64", "network.embedding=32", "warm_up=0.3"):  # fmt: skip
+    TINY += ["--set", change]
+
+
+@pytest.fixture(autouse=True)
+def few_words(request, monkeypatch):
+    """GloVe with a few words and made-up vectors, which load at once; not in tests that ask for ``english``."""
+    if "english" in request.fixturenames:
+        return
+    words = "a the two man woman dog bird fish car bus boat ball box star ring red green blue yellow grass sand".split()
+    vectors = np.random.default_rng(0).normal(size=(len(words), 50)).astype(np.float32)
+    monkeypatch.setattr("sspe.text.encoders.glove", lambda: WordVectors(tuple(words), vectors))
+
+
+@pytest.fixture
+def english() -> None:
+    """The real GloVe vectors, for where learning is measured."""
+
+
+def train(data, output, *options) -> int:
+    return main(["--data", str(data), "--output", str(output), *CPU, *TINY, *map(str, options)])
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """What the run trained, as its last step left it."""
+    return torch.load(run / "last.pt", weights_only=True)["pipeline"]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
+
+
+def rows(run: Path) -> list[dict]:
+    with (run / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def finished(scenes, tmp_path_factory, request):
+    """A whole tiny run, made once and never changed."""
+    if not hasattr(request.module, "finished_run"):
+        run = tmp_path_factory.mktemp("finished") / "run"
+        assert train(scenes, run) == 0
+        request.module.finished_run = run
+    return request.module.finished_run
+
+
+def test_a_run_writes_its_files(finished):
+    names = ["best.safetensors", "curves.png", "last.pt", "log.csv", "metrics.json"]
+    assert sorted(path.name for path in finished.iterdir()) == names
+    assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert [row["epoch"] for row in rows(finished)] == ["1", "2"]
+    for row in rows(finished):
+        assert float(row["loss"]) > 0 and float(row["seconds"]) > 0
+        assert 0 <= float(row["watched_recall_at_1"]) <= float(row["watched_recall_at_10"]) <= 1
+    state = torch.load(finished / "last.pt", weights_only=True)
+    assert (state["epoch"], state["step_of_epoch"]) == (2, 0)
+
+
+def test_the_checkpoint_says_how_it_was_made(finished, scenes):
+    pipeline, about = load_checkpoint(finished / "best.safetensors")
+    assert (pipeline.settings.regions.side, pipeline.settings.proposals.count) == (96, 40)
+    assert (pipeline.settings.network.hidden, pipeline.settings.network.embedding) == (64, 32)
+    assert (about["recipe"], about["seed"], about["train_photos"]) == ("synthetic", 0, 8)
+    assert about["settings"]["epochs"] == 2 and about["epoch"] in (1, 2)
+    best = max(float(row["watched_recall_at_1"]) for row in rows(finished))
+    assert about["watched_val"]["recall_at_1"] == pytest.approx(best, abs=1e-4)
+    assert about["data"] == scenes.name and str(scenes.parent) not in json.dumps(about)  # no path of this machine
+
+
+def test_metrics_are_those_of_the_evaluate_command(finished, scenes, tmp_path, capsys):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    line = ["localization", "--data", scenes, "--checkpoint", finished / "best.safetensors", "--limit", 4, *CPU]
+    line += ["--output", tmp_path / "again.json"]
+    assert sspe.evaluate.main([str(part) for part in line]) == 0
+    assert json.loads((tmp_path / "again.json").read_text()) == metrics
+    assert metrics["photos"] == 4 and metrics["phrases"] > 20
+
+
+def test_words_go_to_standard_error(finished, scenes, capsys):
+    assert train(scenes, finished, "--resume") == 0
+    out, err = capsys.readouterr()
+    assert out == "" and "Traceback" not in err
+
+
+def test_the_seed_decides_everything(finished, scenes, tmp_path):
+    assert train(scenes, tmp_path / "same") == 0
+    assert same(weights(finished), weights(tmp_path / "same"))
+    assert [row["loss"] for row in rows(tmp_path / "same")] == [row["loss"] for row in rows(finished)]
+    assert train(scenes, tmp_path / "other", "--seed", 1, "--set", "epochs=1") == 0
+    assert not same(weights(finished), weights(tmp_path / "other"))
+
+
+def test_training_moves_what_it_should(finished):
+    """The first stages keep their ImageNet weights, the later ones and the branches learn."""
+    from sspe.recipes import recipe
+    from sspe.vision.regions import RegionEncoder
+
+    published = RegionEncoder(recipe("synthetic").regions, pretrained=True).state_dict()
+    learned = weights(finished)
+    moved = {name for name, tensor in published.items() if not torch.equal(tensor, learned[f"regions.{name}"])}
+    frozen = {name for name in published if re.match(r"map\.[0-3]\.", name)}
+    assert frozen and not frozen & moved
+    assert {"map.6.0.conv_pw.weight", "head.0.0.conv_pw.weight"} <= moved
+
+
+# Resuming
+
+
+def test_an_existing_run_is_not_written_over(finished, scenes, capsys):
+    before = {path.name: path.read_bytes() for path in finished.iterdir()}
+    assert train(scenes, finished) == 2
+    assert f"{finished} already holds a run; add --resume" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
+
+
+def test_a_finished_run_is_measured_again(finished, scenes):
+    before, metrics = weights(finished), (finished / "metrics.json").read_text()
+    (finished / "metrics.json").unlink()
+    assert train(scenes, finished, "--resume") == 0
+    assert same(weights(finished), before) and len(rows(finished)) == 2
+    assert (finished / "metrics.json").read_text() == metrics
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "left"),
+    [
+        ("_step 2", (0, 1)),  # in the middle of the first epoch
+        ("_measure 1", (0, 2)),  # after its last step, before it is measured
+        ("_step 4", (1, 1)),  # in the middle of the second
+    ],
+)
+def test_an_interrupted_run_ends_with_the_same_weights(finished, scenes, tmp_path, monkeypatch, stop_at, left, capsys):
+    method, count = stop_at.split()
+    monkeypatch.setattr(sspe.train, "SAVE_EVERY", -1.0)  # after every step
+    with monkeypatch.context() as patch:
+        whole, calls = getattr(Run, method), []
+
+        def interrupted(self, *arguments):
+            calls.append(1)
+            if len(calls) == int(count):
+                raise KeyboardInterrupt
+            return whole(self, *arguments)
+
+        patch.setattr(Run, method, interrupted)
+        assert train(scenes, tmp_path / "run") == 130
+    assert "--resume goes on from the last saved step" in capsys.readouterr().err
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert (state["epoch"], state["step_of_epoch"]) == left
+    assert train(scenes, tmp_path / "run", "--resume") == 0
+    assert same(weights(tmp_path / "run"), weights(finished))
+    assert same(load_file(tmp_path / "run" / "best.safetensors"), load_file(finished / "best.safetensors"))
+    kept = [{name: value for name, value in row.items() if name != "seconds"} for row in rows(tmp_path / "run")]
+    assert kept == [{name: value for name, value in row.items() if name != "seconds"} for row in rows(finished)]
+    for name in ("metrics.json", "curves.png"):
+        assert (tmp_path / "run" / name).exists()
+
+
+def test_resume_without_a_run(scenes, tmp_path, capsys):
+    assert train(scenes, tmp_path / "none", "--resume") == 2
+    assert "to resume from; leave --resume out to start the run" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("other", [["--set", "loss.margin=0.2"], ["--seed", "5"], ["--limit", "6"]])
+def test_resume_with_another_command(finished, scenes, other, capsys):
+    before = weights(finished)
+    assert train(scenes, finished, "--resume", *other) == 2
+    assert "has other settings" in capsys.readouterr().err
+    assert same(weights(finished), before)
+
+
+def test_a_stop_before_anything_is_saved(scenes, tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "_step", stop)
+    assert train(scenes, tmp_path / "run") == 130
+    assert "starts again" in capsys.readouterr().err
+
+
+def test_resume_from_a_damaged_file(finished, scenes, tmp_path, capsys):
+    (tmp_path / "last.pt").write_bytes((finished / "last.pt").read_bytes()[:100_000])
+    assert train(scenes, tmp_path, "--resume") == 2
+    assert "last.pt" in capsys.readouterr().err
+
+
+# Other kinds of runs
+
+
+def test_a_frozen_backbone_keeps_its_weights(scenes, tmp_path):
+    from sspe.recipes import recipe
+    from sspe.vision.folding import collapsed_state
+    from sspe.vision.regions import RegionEncoder
+
+    options = ["--recipe", "frozen", "--set", "flip=false", "--set", "fine_tune=false", "--set", "epochs=1"]
+    assert train(scenes, tmp_path / "run", *options) == 0
+    published = collapsed_state(RegionEncoder(recipe("frozen").regions, pretrained=True))
+    made = load_file(tmp_path / "run" / "best.safetensors")
+    assert all(torch.equal(tensor.half(), made[f"regions.{name}"]) for name, tensor in published.items())
+    assert load_checkpoint(tmp_path / "run" / "best.safetensors")[1]["recipe"] == "frozen"
+
+
+def test_crops(scenes, tmp_path, capsys):
+    crops = ["--set", "regions.mode=crops", "--set", "regions.crop=32", "--limit", 4, "--val-limit", 2]
+    assert train(scenes, tmp_path / "run", *crops) == 2
+    assert "Crops are not fine-tuned" in capsys.readouterr().err
+    assert train(scenes, tmp_path / "run", *crops, "--set", "fine_tune=false", "--set", "epochs=1") == 0
+    assert load_checkpoint(tmp_path / "run" / "best.safetensors")[0].settings.regions.mode == "crops"
+
+
+def own_data(folder, photos, phrases: int) -> Path:
+    """One photo a split, as JSON Lines."""
+    folder.mkdir()
+    line = {"photo": str(photos[0]), "sentence": "A man and a dog.", "phrases": []}
+    line["phrases"] = [[0, 5, [[10, 10, 90, 200]]], [10, 15, [[100, 50, 180, 90]]]][:phrases]
+    for split in ("train", "val"):
+        (folder / f"{split}.jsonl").write_text(json.dumps(line) + "\n")
+    return folder
+
+
+def test_data_of_ones_own_with_a_single_photo(photos, tmp_path):
+    assert train(own_data(tmp_path / "data", photos, 2), tmp_path / "run") == 0
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["phrases"] == 2
+
+
+def test_data_with_a_single_phrase(photos, tmp_path, capsys):
+    """Batch norm has no statistics of one phrase."""
+    assert train(own_data(tmp_path / "data", photos, 1), tmp_path / "run") == 2
+    assert "one phrase" in capsys.readouterr().err
+
+
+def test_recipe_follows_the_data(monkeypatch, scenes, tmp_path):
+    chosen = []
+
+    def note(self, settings, name, output, options):
+        chosen.append((name, str(output)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "__init__", note)
+    for line in (
+        ["--data", "synthetic"],
+        ["--data", str(scenes), "--seed", "3"],
+        ["--data", "x", "--recipe", "frozen"],
+    ):
+        assert main(line) == 130
+    assert chosen == [
+        ("synthetic", str(Path("runs/synthetic-0"))),
+        ("default", str(Path("runs/default-3"))),
+        ("frozen", str(Path("runs/frozen-0"))),
+    ]
+
+
+# Bad input: exit code 2, one sentence, and no file written
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--recipe", "best"], "no recipe 'best'"),
+        (["--set", "loss.margins=1"], "no setting 'loss.margins'"),
+        (["--set", "epochs"], "--set takes key=value"),
+        (["--set", "epochs=many"], "'many' is no whole number"),
+        (["--set", "batch=0"], "batch is 0; it must be at least 1"),
+        (["--set", "regions.backbone=vgg99"], "no backbone 'vgg99'"),
+        (["--set", "text.encoder=bag"], "no text encoder 'bag'"),
+        (["--set", "text.vectors=absent.txt"], "no file of word vectors absent.txt"),
+        (["--set", "proposals.forest=absent.yml"], "no structured forest file absent.yml"),
+        (["--device", "tpu"], "no device 'tpu'"),
+        (["--precision", "float8"], "no precision 'float8'"),
+        (["--limit", "0"], "at least 1 photo"),
+        (["--train-split", "half"], "half"),
+        (["--val-split", "half"], "half"),
+        (["--photos", "nowhere"], "nowhere"),
+    ],
+)
+def test_options_that_mean_nothing(scenes, tmp_path, options, told, capsys):
+    assert train(scenes, tmp_path / "run", *options) == 2
+    out, err = capsys.readouterr()
+    assert told in err.splitlines()[-1] and out == "" and "Traceback" not in err
+    assert not list((tmp_path / "run").glob("*"))
+
+
+def test_missing_data(tmp_path, capsys):
+    for data in (tmp_path / "nowhere", tmp_path):
+        assert train(data, tmp_path / "run") == 2
+        assert str(data) in capsys.readouterr().err
+
+
+def test_nothing_to_train_on_or_to_measure(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Run, "_step", lambda *_: pytest.fail("the training began"))
+    empty = own_data(tmp_path / "empty", photos, 0)
+    assert train(empty, tmp_path / "run") == 2
+    assert "has a phrase with a box; there is nothing to train on" in capsys.readouterr().err
+    (empty / "train.jsonl").write_text((own_data(tmp_path / "full", photos, 2) / "train.jsonl").read_text())
+    assert train(empty, tmp_path / "run") == 2
+    assert "nothing to measure" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_a_folder(scenes, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Run, "_step", lambda *_: pytest.fail("the training began"))
+    (tmp_path / "file").write_text("")
+    assert train(scenes, tmp_path / "file") == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+# Learning
+
+
+def learn(data, output, *options):
+    """Train as a user would, but for the device and the precision; the figures on all val scenes."""
+    assert main(["--data", str(data), "--output", str(output), *CPU, *options]) == 0
+    return json.loads((output / "metrics.json").read_text())
+
+
+@pytest.mark.timeout(300)
+def test_a_short_run_learns(english, tmp_path):
+    """About half a minute on two cores: 120 scenes, small pictures, three epochs."""
+    from sspe.checkpoint import save_checkpoint
+    from sspe.data import open_dataset
+    from sspe.data.synthetic import write_synthetic
+    from sspe.embedding.sampling import training_photos
+    from sspe.pipeline import Pipeline, PipelineSettings
+    from sspe.recipes import recipe
+    from sspe.text.encoders import create_text_encoder
+
+    data = write_synthetic(tmp_path / "scenes", train=120, val=24, seed=0)
+    changes = ["regions.side=128", "proposals.count=60", "sampled_proposals=6", "batch=6", "epochs=3"]
+    options = [part for change in changes for part in ("--set", change)]
+    found = learn(data, tmp_path / "run", "--recipe", "synthetic", *options)
+
+    settings = recipe("synthetic", changes)
+    texts = training_photos(open_dataset(data, "train"))[1].texts
+    torch.manual_seed(0)
+    text_encoder = create_text_encoder(settings.text.encoder, texts, settings.text.vectors, settings.text.head)
+    untrained = Pipeline(PipelineSettings(settings.regions, settings.network, settings.proposals), text_encoder, True)
+    save_checkpoint(untrained, tmp_path / "untrained.safetensors", {})
+    line = ["localization", "--data", data, "--checkpoint", tmp_path / "untrained.safetensors", *CPU]
+    assert sspe.evaluate.main([*map(str, line), "--output", str(tmp_path / "untrained.json")]) == 0
+    before = json.loads((tmp_path / "untrained.json").read_text())["recall_at_1"]
+
+    floors = (found["floor_whole_photo"], found["floor_centred_box"])
+    assert max(floors) < 0.25 and before < 0.3
+    assert found["recall_at_1"] > 0.42 and found["recall_at_1"] > before + 0.2
+    losses = [float(row["loss"]) for row in rows(tmp_path / "run")]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.slow
+def test_drawn_scenes_are_learned(english, tmp_path, monkeypatch):
+    """The defaults: `sspe train --data synthetic`, under five minutes on two free cores."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["--data", "synthetic", "--quiet"]) == 0
+    found = json.loads((tmp_path / "runs" / "synthetic-0" / "metrics.json").read_text())
+    assert found["photos"] == 120 and found["recall_at_1"] >= 0.80
