@@ -15,7 +15,7 @@ from sspe.boxes import clip, scale
 from sspe.errors import SspeError
 from sspe.settings import EdgeBoxesSettings
 
-VERSION = 2  # raise it when the same settings give other boxes: what is kept on disk is then made again
+VERSION = 3  # raise it when the same settings give other boxes: what is kept on disk is then made again
 WHOLE_PHOTO_SCORE = 1.0  # Edge Boxes scores are well below; the whole photo always comes first
 
 
@@ -88,8 +88,8 @@ class EdgeBoxes:
         if scores is None or len(found) == 0:  # an empty result is ((), None)
             return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         xywh = np.asarray(found, np.float32).reshape(-1, 4)
-        corner = xywh[:, :2] - 1  # OpenCV's x and y come out 1 too large
-        boxes = np.concatenate([corner, corner + xywh[:, 2:]], axis=1)
+        corner = xywh[:, :2] - 1  # OpenCV's x and y come out 1 too large, and its boxes hold the pixels x to x + w
+        boxes = np.concatenate([corner, corner + xywh[:, 2:] + 1], axis=1)
         return boxes, np.asarray(scores, np.float32).reshape(-1)  # (n, 1) in OpenCV 4, (n,) in 5
 
 

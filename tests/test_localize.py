@@ -215,6 +215,18 @@ def test_checkpoints_that_are_none(run, photos, tmp_path):
         assert (code, out) == (2, "") and told in one_sentence(err)
 
 
+def test_an_example_photo_with_the_shipped_checkpoint(capsys):
+    photo = ROOT / "assets" / "coffee.jpg"
+    sentence = "A cup of coffee and a small spoon stand on a red saucer."
+    assert main([str(photo), sentence]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert len(found["phrases"]) >= 3
+    for phrase in found["phrases"]:
+        assert sentence[phrase["start"] : phrase["end"]] == phrase["text"]
+        x1, y1, x2, y2 = phrase["box"]
+        assert 0 <= x1 < x2 <= found["width"] and 0 <= y1 < y2 <= found["height"]
+
+
 def test_wrong_usage(capsys):
     with pytest.raises(SystemExit) as error:
         main(["only a sentence"])

@@ -10,7 +10,7 @@ import sspe.checkpoint
 from sspe.boxes import iou
 from sspe.errors import CheckpointError, PhotoError, SspeError
 from sspe.localization import Localization
-from sspe.localizer import Localizer
+from sspe.localizer import AHEAD, Localizer
 from sspe.photo import open_photo
 from sspe.phrases import Phrase
 
@@ -112,6 +112,14 @@ def test_both_halves_are_the_whole(tiny_localizer, photo):
     assert view.boxes[0].tolist() == [0, 0, view.photo.shape[1], view.photo.shape[0]]
     for sentence in (SENTENCE, "A woman."):
         assert plain(tiny_localizer.ground(view, sentence, top_k=2)) == plain(tiny_localizer(photo, sentence, top_k=2))
+
+
+def test_each_phrase_is_localized_for_itself(tiny_localizer, photo):
+    view = tiny_localizer.see(photo)
+    for together in tiny_localizer.ground(view, SENTENCE, top_k=3).phrases:
+        alone = view.find(together.text, top_k=3)
+        assert alone.box == together.box and alone.score == pytest.approx(together.score, abs=1e-6)
+        assert [c.box for c in alone.candidates] == [c.box for c in together.candidates]
 
 
 def test_find_takes_the_phrase_as_it_is(tiny_localizer, photo):
@@ -232,6 +240,20 @@ def test_a_batch_that_does_not_count_up(tiny_localizer, photos):
     with pytest.raises(SspeError, match="a list of photos"):
         tiny_localizer.batch(str(photos[0]), "A man.")
     assert list(tiny_localizer.batch([], "A man.")) == []
+
+
+def test_a_batch_opens_few_photos_ahead(tiny_localizer, photos, monkeypatch):
+    """So that a folder of any size fits in memory."""
+    opened = []
+
+    def noted(source):
+        opened.append(source)
+        return open_photo(source)
+
+    monkeypatch.setattr("sspe.localizer.open_photo", noted)
+    for done, _ in enumerate(tiny_localizer.batch(photos[:8], "A man."), 1):
+        assert done <= len(opened) <= done + AHEAD
+    assert opened == photos[:8]
 
 
 def test_a_batch_may_be_left_early(tiny_localizer, photos):

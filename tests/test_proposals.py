@@ -10,7 +10,8 @@ import pytest
 from sspe import proposals
 from sspe.boxes import iou
 from sspe.errors import SspeError
-from sspe.proposals import EdgeBoxes, EdgeBoxesSettings, edge_orientation, gradient_edges, thin
+from sspe.proposals import EdgeBoxes, edge_orientation, gradient_edges, thin
+from sspe.settings import EdgeBoxesSettings
 
 SETTINGS = EdgeBoxesSettings()
 
@@ -83,10 +84,23 @@ def test_many_drawn_rectangles_are_recalled():
 
 
 def test_places_are_not_one_pixel_off(monkeypatch):
-    """OpenCV counts x and y from 1: a box over its whole map is 1, 1, size, size."""
-    stub_detector(monkeypatch, np.array([[1, 1, 192, 192], [49, 97, 48, 24]], np.int32), np.ones(2))
+    """OpenCV counts x and y from 1, and w and h to the last pixel: a box over all 192 is 1, 1, 191, 191."""
+    stub_detector(monkeypatch, np.array([[1, 1, 191, 191], [49, 97, 47, 23]], np.int32), np.ones(2))
     boxes = EdgeBoxes()(np.zeros((100, 400, 3), np.uint8))
     np.testing.assert_allclose(boxes[1:], [[0, 0, 400, 100], [100, 50, 200, 62.5]], rtol=1e-6)
+
+
+def test_drawn_rectangles_are_found_where_they_are_on_average():
+    """Edge Boxes leaves some room around a contour; it must leave as much on the right as on the left."""
+    rng = np.random.default_rng(0)
+    edge_boxes, room = EdgeBoxes(), []
+    for _ in range(40):
+        x1, y1 = rng.integers(30, 80, 2)
+        box = np.array([x1, y1, x1 + rng.integers(40, 80), y1 + rng.integers(40, 80)])
+        boxes = edge_boxes(with_rectangle(192, 192, tuple(box)))
+        room.append((boxes[iou(box, boxes)[0].argmax()] - box) * [-1, -1, 1, 1])
+    left, top, right, bottom = np.mean(room, axis=0)
+    assert abs(left - right) < 0.7 and abs(top - bottom) < 0.7
 
 
 @pytest.mark.parametrize("shape", [(300, 400), (1, 1), (2, 3), (1, 5000), (5000, 1)])
@@ -129,7 +143,7 @@ def stub_detector(monkeypatch, boxes, scores) -> dict:
 
 @pytest.mark.parametrize("scores", [np.array([[0.4], [0.2]]), np.array([0.4, 0.2], np.float32)])
 def test_scores_of_opencv_4_and_5(monkeypatch, scores):
-    stub_detector(monkeypatch, np.array([[5, 9, 30, 20], [1, 1, 50, 40]], np.int32), scores)
+    stub_detector(monkeypatch, np.array([[5, 9, 29, 19], [1, 1, 49, 39]], np.int32), scores)
     boxes, found = EdgeBoxes().scored(np.zeros((192, 192, 3), np.uint8))
     np.testing.assert_array_equal(boxes, [[0, 0, 192, 192], [4, 8, 34, 28], [0, 0, 50, 40]])
     np.testing.assert_allclose(found, [1, 0.4, 0.2])

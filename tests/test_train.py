@@ -23,6 +23,9 @@ for change in ("regions.side=96", "proposals.count=40", "sampled_proposals=4", "
     TINY += ["--set", change]
 
 
+MEASURED = {"recall_at_1": 0.0, "recall_at_10": 0.9}  # what the training loop reads of a measure
+
+
 @pytest.fixture(autouse=True)
 def few_words(request, monkeypatch):
     """GloVe with a few words and made-up vectors, which load at once; not in tests that ask for ``english``."""
@@ -123,6 +126,15 @@ def test_training_moves_what_it_should(finished):
     frozen = {name for name in published if re.match(r"map\.[0-3]\.", name)}
     assert frozen and not frozen & moved
     assert {"map.6.0.conv_pw.weight", "head.0.0.conv_pw.weight"} <= moved
+
+
+def test_the_best_epoch_is_kept_not_the_last(scenes, tmp_path, monkeypatch):
+    recalls = iter([0.2, 0.5, 0.3, 0.5])
+    monkeypatch.setattr(Run, "_measure", lambda *_: {**MEASURED, "recall_at_1": next(recalls)})
+    monkeypatch.setattr("sspe.evaluation.localization.table", lambda measured: "")
+    assert train(scenes, tmp_path / "run", "--set", "epochs=3") == 0
+    assert load_checkpoint(tmp_path / "run" / "best.safetensors")[1]["epoch"] == 2
+    assert [row["watched_recall_at_1"] for row in rows(tmp_path / "run")] == ["0.2", "0.5", "0.3"]
 
 
 # Resuming

@@ -17,10 +17,10 @@ class Example:
 
 
 _SENTENCES = {
+    "photographer.jpg": "A man in a black coat looks through a camera on a tripod in front of tall buildings.",
     "astronaut.jpg": "A smiling woman in an orange space suit sits behind a black helmet, beside an American flag.",
     "coffee.jpg": "A cup of coffee and a small spoon stand on a red saucer on a wooden table.",
     "raccoon.jpg": "A grey raccoon with a black nose climbs through green leaves.",
-    "photographer.jpg": "A man in a black coat looks through a camera on a tripod in front of tall buildings.",
     "cat.jpg": "A ginger cat with green eyes, a pink nose and white whiskers.",
     "officer.jpg": "An old woman with glasses wears a black hat, a dark uniform and a tie beside a flag.",
     "temple.jpg": "A tall red temple with a green roof stands above trees and a lake under a blue sky.",

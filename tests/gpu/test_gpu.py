@@ -12,6 +12,7 @@ import torch
 import sspe.evaluate
 import sspe.localize
 import sspe.train
+from sspe.data.synthetic import write_synthetic
 from sspe.localizer import Localizer
 
 DEVICE = "cuda"
@@ -25,10 +26,11 @@ NEAR = 1e-3  # in cosine, between CUDA and the CPU, both in float32
 
 
 @pytest.fixture(scope="module")
-def run(scenes, tmp_path_factory) -> Path:
+def run(tmp_path_factory) -> Path:
     """The folder of a run of one epoch on CUDA."""
+    data = write_synthetic(tmp_path_factory.mktemp("gpu_scenes"), train=96, val=12)
     folder = tmp_path_factory.mktemp("gpu") / "run"
-    line = ["--data", scenes, "--recipe", "synthetic", "--device", DEVICE, "--output", folder, "--quiet"]
+    line = ["--data", data, "--recipe", "synthetic", "--device", DEVICE, "--output", folder, "--quiet"]
     line += ["--set", "epochs=1", "--set", "regions.side=128", "--set", "proposals.count=60"]
     torch.cuda.reset_peak_memory_stats()
     assert sspe.train.main([str(part) for part in line]) == 0
@@ -92,13 +94,16 @@ def test_cosines_are_those_of_the_cpu(localizers, photos):
 
 def test_best_boxes_are_those_of_the_cpu(localizers, photos):
     gpu, cpu = localizers
+    phrases = 0
     for sentence in SENTENCES:
         for there, here in zip(gpu.batch(photos[:8], sentence), cpu.batch(photos[:8], sentence), strict=True):
-            assert len(there.phrases) == len(here.phrases) >= 4
             for a, b in zip(there.phrases, here.phrases, strict=True):
                 assert (a.text, a.start, a.end) == (b.text, b.start, b.end)
-                assert a.box == b.box
                 assert a.score == pytest.approx(b.score, abs=NEAR)
+                # Two boxes may tie: then another sum of the same numbers may prefer the other one.
+                assert a.box == b.box or a.score == pytest.approx(b.score, abs=1e-6)
+                phrases += 1
+    assert phrases >= 50
 
 
 def test_bfloat16_is_near(run, localizers, photos):
