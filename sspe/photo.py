@@ -81,7 +81,7 @@ def _opened(path: Path) -> Image.Image:
     except FileNotFoundError:
         raise PhotoError(f"There is no file {path}; check the path.") from None
     except Image.DecompressionBombError:
-        raise PhotoError(f"{path} has too many pixels to be opened safely; shrink it first.") from None
+        raise PhotoError(f"{path} has too many pixels to be opened safely; shrink it below 64 megapixels.") from None
     except UnidentifiedImageError:
         raise PhotoError(
             f"{path} is not a picture in a known format; give a JPEG, PNG, WebP, GIF, BMP or TIFF."

@@ -21,7 +21,7 @@ from datetime import date
 from pathlib import Path
 
 from sspe.errors import CheckpointError, SspeError
-from sspe.files import atomic_write
+from sspe.files import atomic_write, make_folder
 from sspe.recipes import RECIPES, Recipe, recipe
 
 log = logging.getLogger("sspe.train")
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0 ok, 2 for a user's mistake."""
     options = parser().parse_args(arguments)
+    output = None
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         name = options.recipe or ("synthetic" if options.data == "synthetic" else "default")
@@ -69,7 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped; the same command with --resume goes on from the last saved step.", file=sys.stderr)
+        if output and (output / "last.pt").exists():
+            print("Stopped; the same command with --resume goes on from the last saved step.", file=sys.stderr)
+        else:
+            print("Stopped before anything was saved; the same command starts again.", file=sys.stderr)
         return 130
 
 
@@ -91,20 +95,27 @@ class Run:
         self.device = pick_device(options.device)
         self.precision = pick_precision(self.device, options.precision)
         state = self._old_state()
+        make_folder(output)
         torch.manual_seed(options.seed)
 
         photos = open_dataset(options.data, options.train_split, limit=options.limit, photos=options.photos)
         self.val = open_dataset(options.data, options.val_split, limit=options.val_limit, photos=options.photos)
         self.store = FeatureStore(chosen.regions.side, chosen.proposals)
-        everything = [photo.path for photo in [*photos, *self.val]]
-        self.store.prepare(everything, lambda work, total: self._bar(work, total=total, desc="proposals"))
         self.photos, self.table = training_photos(photos)
-        if not self.photos:
+        pairs = sum(len(item.phrases) for item in self.photos)
+        if not pairs:
             raise SspeError(f"No photo of {options.data} has a phrase with a box; there is nothing to train on.")
-
+        if pairs == 1:
+            raise SspeError(f"{options.data} has one phrase with a box, and training compares phrases; give more.")
+        if not training_photos(self.val[:WATCHED])[0]:
+            raise SspeError(
+                f"No watched val photo of {options.data} has a phrase with a box; there is nothing to measure."
+            )
         text_encoder = create_text_encoder(chosen.text.encoder, self.table.texts, chosen.text.vectors, chosen.text.head)
         settings = PipelineSettings(chosen.regions, chosen.network, chosen.proposals)
         self.pipeline = Pipeline(settings, text_encoder, pretrained=True)
+        everything = [photo.path for photo in [*photos, *self.val]]
+        self.store.prepare(everything, lambda work, total: self._bar(work, total=total, desc="proposals"))
         self.pipeline.to(self.device, memory_format=torch.channels_last)
         self.pipeline.precision = self.precision
         self.phrase_features = text_encoder.encode(self.table.texts).to(self.device)  # (U, T)
@@ -115,7 +126,7 @@ class Run:
                 for index in self._bar(range(len(self.photos)), desc="region features"):
                     self.dataset.prepare_features(index)
         self._make_optimiser()
-        self.epoch, self.step_of_epoch, self.best, self.rows = 0, 0, -1.0, []
+        self.epoch, self.step_of_epoch, self.loss_of_epoch, self.best, self.rows = 0, 0, 0.0, -1.0, []
         if state:
             self._restore(state)
 
@@ -127,7 +138,7 @@ class Run:
         )  # fmt: skip
         while self.epoch < self.recipe.epochs:
             loss, seconds = self._train_epoch()
-            self.epoch, self.step_of_epoch = self.epoch + 1, 0
+            self.epoch, self.step_of_epoch, self.loss_of_epoch = self.epoch + 1, 0, 0.0
             measured = self._measure(self.val[:WATCHED], "watched val")
             self.rows.append(
                 {
@@ -151,27 +162,30 @@ class Run:
 
     def _train_epoch(self) -> tuple[float, float]:
         """One pass over the photos; mean loss and seconds."""
+        import torch
         from torch.utils.data import DataLoader
 
         from sspe.embedding.sampling import Collate, EpochSampler
 
         sampler = EpochSampler(len(self.dataset), self.recipe.batch, self.options.seed, self.epoch, self.step_of_epoch)
-        # One worker reads ahead; the computing process keeps every core.
-        batches = DataLoader(self.dataset, batch_sampler=sampler, collate_fn=Collate(self.table.groups), num_workers=1)
+        batches = DataLoader(
+            self.dataset,
+            batch_sampler=sampler,
+            collate_fn=Collate(self.table.groups),
+            num_workers=1,  # reads ahead; the computing process keeps every core
+            generator=torch.Generator(),  # a loader draws from its generator: dropout's would not survive a --resume
+        )
         self.pipeline.train()
         begun = saved = time.monotonic()
-        total = 0.0
         bar = self._bar(batches, desc=f"epoch {self.epoch + 1}/{self.recipe.epochs}")
-        for number, batch in enumerate(bar, 1):
-            loss = self._step(batch.to(self.device))
-            total += loss
+        for batch in bar:
+            self.loss_of_epoch += self._step(batch.to(self.device))
             self.step_of_epoch += 1
-            if hasattr(bar, "set_postfix"):
-                bar.set_postfix(loss=f"{total / number:.4f}", refresh=False)
+            bar.set_postfix(loss=f"{self.loss_of_epoch / self.step_of_epoch:.4f}", refresh=False)
             if time.monotonic() - saved > SAVE_EVERY:
                 self._save_state()
                 saved = time.monotonic()
-        return total / max(len(sampler), 1), time.monotonic() - begun
+        return self.loss_of_epoch / self.step_of_epoch, time.monotonic() - begun
 
     def _step(self, batch) -> float:
         """One descent on a batch; its loss."""
@@ -250,12 +264,13 @@ class Run:
         import torch
 
         state = {
-            "settings": json.dumps(self.recipe.as_dict()),
+            "command": self._command(),
             "pipeline": self.pipeline.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "epoch": self.epoch,
             "step_of_epoch": self.step_of_epoch,
+            "loss_of_epoch": self.loss_of_epoch,
             "best": self.best,
             "rows": self.rows,
             "random": torch.get_rng_state(),
@@ -276,12 +291,20 @@ class Run:
             return None
         if not path.exists():
             raise CheckpointError(f"There is no {path} to resume from; leave --resume out to start the run.")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if json.loads(state["settings"]) != json.loads(json.dumps(self.recipe.as_dict())):
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch and its unpickler raise many kinds for a damaged file
+            raise CheckpointError(f"{path} cannot be read ({type(error).__name__}); start a new run.") from None
+        if state.get("command") != self._command():
             raise CheckpointError(
                 f"The run in {self.output} has other settings; resume it with the command it began with."
             )
         return state
+
+    def _command(self) -> str:
+        """Everything a resumed run must share with its beginning, as text."""
+        o = self.options
+        return json.dumps([self.recipe.as_dict(), o.seed, o.train_split, o.val_split, o.limit, o.val_limit])
 
     def _restore(self, state: dict) -> None:
         import torch
@@ -290,6 +313,7 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.epoch, self.step_of_epoch = state["epoch"], state["step_of_epoch"]
+        self.loss_of_epoch = state["loss_of_epoch"]
         self.best, self.rows = state["best"], state["rows"]
         torch.set_rng_state(state["random"])
         log.info("resumed at epoch %d, step %d", self.epoch + 1, self.step_of_epoch)
