@@ -61,3 +61,29 @@ def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> np.nda
         torch.as_tensor(boxes, dtype=torch.float32), torch.as_tensor(scores, dtype=torch.float32), threshold
     )
     return kept.numpy()
+
+
+def consensus(
+    boxes: np.ndarray, scores: np.ndarray, temperature: float = 0.04, top: int = 50, near: float = 0.5
+) -> tuple[int, np.ndarray, float]:
+    """The box on which the best scored boxes agree most; a single best score is often one lucky box beside a crowd.
+
+    Of the ``top`` best, each votes for every other one with its weight, exp(score / temperature), times their squared
+    intersection over union. The winner's box is the weighted mean of those that overlap it by ``near`` or more.
+
+    Args:
+        boxes: (N, 4), N at least 1.
+        scores: (N,).
+
+    Returns:
+        The winner's index, its mean box (4,) float32, and its share of all weights, 0..1: how far the others agree.
+    """
+    best = np.argsort(-scores, kind="stable")[:top]
+    weights = np.exp((scores[best] - scores[best[0]]) / temperature)  # (K,)
+    overlap = iou(boxes[best], boxes[best])  # (K, K)
+    votes = overlap**2 @ weights
+    winner = int(votes.argmax())
+    voters = weights * (overlap[winner] >= near)
+    voters[winner] = max(voters[winner], 1e-6)  # a box without area overlaps nothing, not even itself
+    mean = (voters @ boxes[best] / voters.sum()).astype(np.float32)
+    return int(best[winner]), mean, float(votes[winner] / weights.sum())

@@ -15,18 +15,22 @@ from sspe.settings import REGION_MODES, EdgeBoxesSettings, LossSettings, Network
 class Recipe:
     """Everything that decides what a training run gives, but for the data and the seed."""
 
-    epochs: int = 6
-    batch: int = 16  # photos a step; with about 21 regions each, 340 regions against 150 phrases
-    sampled_proposals: int = 14  # a photo and step, beside its annotated boxes: the full 200 would cost ten times more
+    epochs: int = 7
+    batch: int = 16  # photos a step; with about 23 regions each, 370 regions against 150 phrases
+    sampled_proposals: int = 16  # a photo and step, beside its annotated boxes: all 500 would cost twenty times more
+    sampled_near: float = 0.5  # share of them that overlap a phrase's box by refined_iou; the rest are any others
     positive_iou: float = 0.6  # a proposal this near a phrase's box shows the phrase
     negative_iou: float = 0.35  # one farther than this shows something else; between the two it counts as neither
+    refined_iou: float = 0.4  # a proposal this near a phrase's box learns to be refined onto it
     fine_tune: bool = True  # False: the backbone keeps its ImageNet weights and its features are computed once
     frozen_stages: int = 4  # of the map: stem, its activation and the first two stages see only edges and colours
     backbone_lr: float = 1e-4
     branch_lr: float = 3e-4
     weight_decay: float = 0.01
     warm_up: float = 0.1  # share of the steps in which the learning rate rises; then it falls as a cosine
+    alone: float = 0.4  # share of the phrases that are shown without their sentence, as a search would ask for them
     flip: bool = True  # mirror half the photos whose phrases speak of neither left nor right
+    zoom: float = 0.6  # cut a window of at least this share of width and height from the photo; 1 takes the whole
     colour: float = 0.2  # brightness and contrast change by up to this share
     regions: RegionSettings = field(default_factory=RegionSettings)
     proposals: EdgeBoxesSettings = field(default_factory=EdgeBoxesSettings)
@@ -42,14 +46,27 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     # The shipped checkpoint: the backbone is fine-tuned through RoIAlign.
     "default": Recipe(),
+    # The same in a third of the time.
+    "short": Recipe(epochs=3),
     # Frozen ImageNet features, computed once: minutes instead of an hour, for trying out the embedding.
-    "frozen": Recipe(epochs=12, batch=64, fine_tune=False, branch_lr=1e-3, flip=False, colour=0.0),
+    "frozen": Recipe(
+        epochs=12,
+        batch=64,
+        fine_tune=False,
+        branch_lr=1e-3,
+        flip=False,
+        zoom=1.0,
+        colour=0.0,
+        regions=RegionSettings(surroundings=0),
+        proposals=EdgeBoxesSettings(count=200),
+    ),
     # Drawn scenes hold few kinds of things, drawn large: small pictures and four epochs are enough.
     "synthetic": Recipe(
         epochs=4,
         batch=8,
         backbone_lr=3e-4,
         branch_lr=1e-3,
+        zoom=1.0,
         colour=0.0,
         regions=RegionSettings(side=224),
         proposals=EdgeBoxesSettings(count=100),
@@ -115,8 +132,11 @@ def _check(r: Recipe) -> None:
         epochs batch regions.side regions.window regions.crop proposals.count proposals.size network.hidden
         network.embedding loss.top_k loss.same_photo_top_k
     """
-    not_negative = "sampled_proposals frozen_stages backbone_lr branch_lr weight_decay loss.margin"
-    shares = "positive_iou negative_iou warm_up colour network.dropout"
+    not_negative = """
+        sampled_proposals frozen_stages backbone_lr branch_lr weight_decay loss.margin loss.refinement network.refiner
+        regions.surroundings regions.margin text.context
+    """
+    shares = "alone sampled_near positive_iou negative_iou refined_iou warm_up zoom colour network.dropout"
     for keys, least, most in ((counts, 1, math.inf), (not_negative, 0, math.inf), (shares, 0, 1)):
         for key in keys.split():
             value = _value(r, key)
@@ -130,6 +150,11 @@ def _check(r: Recipe) -> None:
         )
     if r.regions.mode not in REGION_MODES:
         raise SspeError(f"The setting regions.mode is {r.regions.mode!r}; choose one of {', '.join(REGION_MODES)}.")
+    if r.regions.surroundings and not (r.fine_tune and r.regions.mode == "roi"):
+        raise SspeError(
+            "The surroundings of a region are learnt with the backbone's map: with fine_tune=false or "
+            "regions.mode=crops set regions.surroundings=0."
+        )
 
 
 def _value(settings: Any, key: str) -> Any:

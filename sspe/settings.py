@@ -13,7 +13,7 @@ class EdgeBoxesSettings:
     Flickr30K Entities, better, because the thin contours of textures vanish. ``count`` includes the whole photo.
     """
 
-    count: int = 200
+    count: int = 500
     size: int = 192
     forest: str | None = None
     alpha: float = 0.55
@@ -44,6 +44,9 @@ class RegionSettings:
         side: pixels; the photo is squeezed to side x side before the map.
         window: RoIAlign output, window x window cells of the map.
         crop: pixels; side of a crop in mode "crops".
+        surroundings: append so many numbers that describe the box together with what lies around it: whether a box is
+            tight shows at its edges and beyond them. 0 leaves them out; only mode "roi" has them.
+        margin: how far the surroundings reach, as a share of the box's width and height on every side.
         geometry: append x1/W, y1/H, x2/W, y2/H and area share to every vector.
     """
 
@@ -52,6 +55,8 @@ class RegionSettings:
     side: int = 320
     window: int = 7
     crop: int = 112
+    surroundings: int = 256
+    margin: float = 0.25
     geometry: bool = True
 
 
@@ -62,15 +67,20 @@ class TextSettings:
     encoder: str = "mean"
     vectors: tuple[str, ...] = ()  # files in the GloVe text format, beside GloVe 6B 50-d
     head: bool = True  # the head word's vector beside the mean
+    context: int = 5  # words of the sentence read on either side of the phrase; 0 reads the phrase alone
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Sizes of the two branches; ``hidden`` 2048 and ``embedding`` 512 are the paper's."""
+    """Sizes of the two branches; ``hidden`` 2048 and ``embedding`` 512 are the paper's.
+
+    ``refiner`` is the hidden size of the box refinement; 0 leaves it out, and the proposals are the answers.
+    """
 
     hidden: int = 2048
     embedding: int = 512
     dropout: float = 0.5
+    refiner: int = 512
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,7 @@ class LossSettings:
             that localization makes later.
         top_k: triplets kept per positive pair, the most violating ones; K of the paper.
         same_photo_top_k: the same for the own photo's negatives.
+        refinement: weight of the box refinement's loss, beside the embedding's.
     """
 
     margin: float = 0.1
@@ -97,3 +108,4 @@ class LossSettings:
     same_photo: float = 1.0
     top_k: int = 20
     same_photo_top_k: int = 5
+    refinement: float = 2.0

@@ -5,7 +5,8 @@
     python -m sspe.train --data ROOT --recipe default --output runs/first --resume
 
 The output folder gets ``best.safetensors`` (best R@1 on the watched val photos), ``last.pt`` (everything that --resume
-needs), ``log.csv``, ``curves.png`` and, at the end, ``metrics.json`` of the best checkpoint on all val photos.
+needs), ``log.csv``, ``curves.png`` and, at the end, when the best checkpoint is calibrated and measured on all val
+photos, ``metrics.json`` and ``reliability.png``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sspe.recipes import RECIPES, Recipe, recipe
 
 log = logging.getLogger("sspe.train")
 
-WATCHED = 200  # val photos measured after every epoch; always the same ones
+WATCHED = 120  # val photos measured after every epoch; always the same ones
 SAVE_EVERY = 180  # seconds between two savings of last.pt
 
 
@@ -111,14 +112,15 @@ class Run:
             raise SspeError(
                 f"No watched val photo of {options.data} has a phrase with a box; there is nothing to measure."
             )
-        text_encoder = create_text_encoder(chosen.text.encoder, self.table.texts, chosen.text.vectors, chosen.text.head)
+        t = chosen.text
+        text_encoder = create_text_encoder(t.encoder, self.table.texts, t.vectors, t.head, t.context)
         settings = PipelineSettings(chosen.regions, chosen.network, chosen.proposals)
         self.pipeline = Pipeline(settings, text_encoder, pretrained=True)
         everything = [photo.path for photo in [*photos, *self.val]]
         self.store.prepare(everything, lambda work, total: self._bar(work, total=total, desc="proposals"))
         self.pipeline.to(self.device, memory_format=torch.channels_last)
         self.pipeline.precision = self.precision
-        self.phrase_features = text_encoder.encode(self.table.texts).to(self.device)  # (U, T)
+        self.phrase_features = text_encoder.encode(self.table.texts, self.table.contexts).to(self.device)  # (U, T)
         frozen = None if chosen.fine_tune else FrozenFeatures(self.pipeline.regions)
         self.dataset = RegionPhraseDataset(self.photos, self.store, chosen, options.seed, frozen)
         if frozen:
@@ -134,7 +136,7 @@ class Run:
         """Every epoch that is left, then the full measure of the best checkpoint."""
         log.info(
             "%d photos, %d distinct phrases, %s in %s, %d epochs",
-            len(self.photos), len(self.table.texts), self.device, self.precision, self.recipe.epochs,
+            len(self.photos), len(set(self.table.texts)), self.device, self.precision, self.recipe.epochs,
         )  # fmt: skip
         while self.epoch < self.recipe.epochs:
             loss, seconds = self._train_epoch()
@@ -171,7 +173,7 @@ class Run:
         batches = DataLoader(
             self.dataset,
             batch_sampler=sampler,
-            collate_fn=Collate(self.table.groups),
+            collate_fn=Collate(self.table, self.recipe.text.context),
             num_workers=1,  # reads ahead; the computing process keeps every core
             generator=torch.Generator(),  # a loader draws from its generator: dropout's would not survive a --resume
         )
@@ -192,14 +194,24 @@ class Run:
         import torch
 
         from sspe.embedding.losses import structure_preserving_loss
+        from sspe.embedding.refinement import refinement_loss
         from sspe.pipeline import autocast
 
+        network, weight = self.pipeline.network, self.recipe.loss.refinement
+        refined = None
         with autocast(self.device, self.precision):
             features = batch.features
             if features is None:
                 features = self.pipeline.regions(batch.squeezed, batch.regions)
-            x, y = self.pipeline.network(features, self.phrase_features[batch.phrases])
+            x, y = network(features, self.phrase_features[batch.phrases])
+            if network.refiner and weight:
+                of_phrase, of_region = batch.refinable.nonzero(as_tuple=True)
+                # The phrases' embeddings are read, not taught: their place in the space is the ranking's to decide.
+                regions, phrases = network.refiner.describe(features)[of_region], y.detach()[of_phrase]
+                refined = network.refiner(regions, phrases, torch.cat(batch.regions)[of_region])
         loss = structure_preserving_loss(x, y, batch.matches, self.recipe.loss)["loss"]
+        if refined is not None:
+            loss = loss + weight * refinement_loss(refined, batch.boxes[of_phrase])
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.trained, 5.0)
@@ -215,7 +227,12 @@ class Run:
         for stage in list(regions.map)[: r.frozen_stages]:
             stage.requires_grad_(False)
         backbone = [p for p in regions.parameters() if p.requires_grad]
-        branches = list(self.pipeline.network.parameters())
+        # What has no ImageNet weights to keep learns fast.
+        branches = [*self.pipeline.network.parameters()]
+        if regions.around is not None:
+            branches += regions.around.parameters()
+        new = {id(p) for p in branches}
+        backbone = [p for p in backbone if id(p) not in new]
         self.trained = backbone + branches
         groups = [{"params": branches, "lr": r.branch_lr}, {"params": backbone, "lr": r.backbone_lr}]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=r.weight_decay)
@@ -228,20 +245,27 @@ class Run:
         from sspe.evaluation.localization import localize_annotated, measure_localization
 
         self.pipeline.eval()
-        results = localize_annotated(self.pipeline, photos, self.store, lambda p: self._bar(p, desc=name))
+        results, _ = localize_annotated(self.pipeline, photos, self.store, lambda p: self._bar(p, desc=name))
         return measure_localization(results)
 
     def _finish(self) -> None:
-        """Measure the best checkpoint, as it is on disk, on all val photos."""
-        from sspe.checkpoint import load_checkpoint
+        """Calibrate the best checkpoint, as it is on disk, and measure it, on all val photos."""
+        from sspe.checkpoint import load_checkpoint, save_checkpoint
+        from sspe.evaluation.calibration import calibrate
         from sspe.evaluation.localization import table
+        from sspe.evaluation.probabilities import draw_reliability
 
-        self.pipeline, _ = load_checkpoint(self.output / "best.safetensors")
+        path = self.output / "best.safetensors"
+        self.pipeline, about = load_checkpoint(path)
         self.pipeline.for_inference(self.device, self.precision)
-        measured = self._measure(self.val, "all val")
+        train = [item.photo for item in self.photos]
+        measured = calibrate(self.pipeline, train, self.val, self.store, lambda p: self._bar(p, desc="all val"))
+        save_checkpoint(self.pipeline, path, {**about, "all_val": measured})
         with atomic_write(self.output / "metrics.json") as temporary:
             temporary.write_text(json.dumps(measured, indent=2) + "\n")
-        log.info("%s\n%s", self.output / "best.safetensors", table(measured))
+        if "present" in measured:
+            draw_reliability({k: measured[k] for k in ("confidence", "present")}, self.output / "reliability.png")
+        log.info("%s\n%s", path, table(measured))
 
     # What lies on disk
 

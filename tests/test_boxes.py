@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sspe.boxes import area, clip, flip, iou, nms, scale, union
+from sspe.boxes import area, clip, consensus, flip, iou, nms, scale, union
 
 NONE = np.zeros((0, 4), np.float32)
 
@@ -90,3 +90,41 @@ def test_nms_at_exactly_the_threshold_keeps_and_no_boxes_give_none():
 def test_nms_of_equal_scores_keeps_their_order():
     apart = np.array([[i * 20, 0, i * 20 + 10, 10] for i in range(6)], np.float32)
     assert list(nms(apart, np.ones(6))) == [0, 1, 2, 3, 4, 5]
+
+
+# Consensus
+
+
+def test_a_crowd_outvotes_one_slightly_better_box():
+    crowd = [[10, 10, 50, 50], [12, 10, 52, 50], [10, 12, 50, 52]]
+    boxes, scores = np.array([[100, 100, 140, 140], *crowd], np.float32), np.array([0.51, 0.5, 0.5, 0.5], np.float32)
+    index, box, agreement = consensus(boxes, scores)
+    assert index == 1  # nearest to the other two
+    np.testing.assert_allclose(box, np.mean(crowd, axis=0), rtol=1e-5)  # equal scores, equal weights
+    weights = np.exp(np.array([0, -0.01, -0.01, -0.01]) / 0.04)
+    expected = (iou(boxes[1], boxes)[0] ** 2 * weights).sum() / weights.sum()
+    assert agreement == pytest.approx(expected, rel=1e-5) and 0 < agreement < 1
+
+
+def test_a_clearly_better_box_wins_alone():
+    boxes = np.array([[100, 100, 140, 140], [10, 10, 50, 50], [12, 10, 52, 50]], np.float32)
+    index, box, agreement = consensus(boxes, np.array([0.9, 0.5, 0.5], np.float32))
+    assert index == 0 and agreement > 0.99
+    np.testing.assert_array_equal(box, boxes[0])
+
+
+def test_only_the_best_scored_vote_and_only_near_ones_move_the_box():
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 2], *[[50, 50, 60, 60]] * 3], np.float32)
+    scores = np.array([0.5, 0.5, 0.5, 0.49, 0.49, 0.49], np.float32)
+    index, box, _ = consensus(boxes, scores, top=3)
+    assert index == 1  # between the other two
+    np.testing.assert_allclose(box, [0, 0, 10, 9], rtol=1e-6)  # the flat one overlaps it by less than a half
+    assert consensus(boxes, scores, top=6)[0] == 3  # together the three outvote them
+
+
+def test_one_box_and_boxes_without_area():
+    index, box, agreement = consensus(np.array([[1, 2, 3, 4]], np.float32), np.array([-0.2], np.float32))
+    assert (index, agreement) == (0, 1) and box.tolist() == [1, 2, 3, 4]
+    flat = np.array([[5, 5, 5, 9], [7, 7, 7, 7]], np.float32)
+    index, box, agreement = consensus(flat, np.array([0.2, 0.1], np.float32))
+    assert index == 0 and agreement == 0 and box.tolist() == [5, 5, 5, 9]

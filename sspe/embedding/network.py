@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sspe.embedding.refinement import BoxRefiner
 from sspe.settings import NetworkSettings
 
 
@@ -25,13 +26,18 @@ class Branch(nn.Module):
 
 
 class TwoBranchNetwork(nn.Module):
-    """One branch a modality; their outputs are compared by Euclidean distance or, the same on unit vectors, cosine."""
+    """One branch a modality; their outputs are compared by Euclidean distance or, the same on unit vectors, cosine.
+
+    Beside the branches stands the box refinement, ``refiner``; None where the settings leave it out.
+    """
 
     def __init__(self, image_features: int, text_features: int, settings: NetworkSettings | None = None):
         super().__init__()
         self.settings = settings or NetworkSettings()
         self.image = Branch(image_features, self.settings)
         self.text = Branch(text_features, self.settings)
+        s = self.settings
+        self.refiner = BoxRefiner(image_features, s.embedding, s.refiner) if s.refiner else None
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Region features x (R, D) and phrase features y (P, T) -> embeddings (R, E) and (P, E) of unit length."""

@@ -11,17 +11,21 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from sspe.boxes import flip, iou, scale
+from sspe.boxes import area, clip, flip, iou, scale
 from sspe.data.feature_store import FeatureStore, FrozenFeatures
 from sspe.data.records import AnnotatedPhoto
 from sspe.embedding.losses import Matches
 from sspe.recipes import Recipe
+from sspe.text.context import ALONE, Context
 from sspe.text.words import words_of
 
+_TOO_NEAR = 0.95  # the annotated box itself, or as good as: nothing of it is left to refine
+_LEAST_SHARE = 0.6  # of a box that must lie inside the window cut from a photo; what is cut more is gone
 _ARTICLES = frozenset({"a", "an", "the"})
 _SIDES = re.compile(r"\b(left|right)(most|wards?)?\b", re.IGNORECASE)
 
@@ -37,34 +41,38 @@ class TrainingPhoto:
     """What training needs of an annotated photo: its distinct (phrase, merged box) pairs.
 
     Attributes:
-        phrases: P indices into the table of distinct phrases.
+        phrases: P rows of the table: each phrase alone.
+        mentions: P arrays of such rows: the phrase in every sentence that uses it for this box.
         boxes: (P, 4) float32 merged boxes, relative: 0..1 of width and height.
         sided: some sentence says left or right, so the photo must not be mirrored.
     """
 
     photo: AnnotatedPhoto
     phrases: np.ndarray
+    mentions: tuple[np.ndarray, ...]
     boxes: np.ndarray
     sided: bool
 
 
 class PhraseTable:
-    """The distinct phrases of a training set, each with its same-words group."""
+    """The distinct phrases of a training set, alone and in their contexts, each with its same-words group."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.contexts: list[Context] = []
         self.groups: list[int] = []
-        self._rows: dict[str, int] = {}
+        self._rows: dict[tuple[str, Context], int] = {}
         self._group_rows: dict[str, int] = {}
 
-    def row(self, text: str) -> int:
-        """Index of a phrase, entered if it is new."""
-        if text not in self._rows:
+    def row(self, text: str, context: Context = ALONE) -> int:
+        """Index of a phrase in its context, entered if it is new."""
+        if (text, context) not in self._rows:
             key = same_words_key(text)
-            self._rows[text] = len(self.texts)
+            self._rows[text, context] = len(self.texts)
             self.texts.append(text)
+            self.contexts.append(context)
             self.groups.append(self._group_rows.setdefault(key, len(self._group_rows)))
-        return self._rows[text]
+        return self._rows[text, context]
 
 
 def training_photos(photos: Sequence[AnnotatedPhoto]) -> tuple[list[TrainingPhoto], PhraseTable]:
@@ -72,18 +80,20 @@ def training_photos(photos: Sequence[AnnotatedPhoto]) -> tuple[list[TrainingPhot
     table = PhraseTable()
     found = []
     for photo in photos:
-        pairs: dict[tuple, tuple[int, np.ndarray]] = {}
+        pairs: dict[tuple, tuple[int, np.ndarray, list[int]]] = {}
         sided = False
         for sentence in photo.sentences:
             sided = sided or bool(_SIDES.search(sentence.text))
             for phrase in sentence.phrases:
                 if len(phrase.boxes):
                     box = scale(phrase.box, 1 / photo.width, 1 / photo.height)
-                    row = table.row(phrase.text.lower())
-                    pairs.setdefault((row, *box.tolist()), (row, box))
+                    text = phrase.text.lower()
+                    row = table.row(text)
+                    mentions = pairs.setdefault((row, *box.tolist()), (row, box, []))[2]
+                    mentions.append(table.row(text, Context.of(sentence.text.lower(), phrase.start, phrase.end)))
         if pairs:
-            rows, boxes = zip(*pairs.values(), strict=True)
-            found.append(TrainingPhoto(photo, np.array(rows), np.stack(boxes), sided))
+            rows, boxes, mentions = zip(*pairs.values(), strict=True)
+            found.append(TrainingPhoto(photo, np.array(rows), tuple(map(np.array, mentions)), np.stack(boxes), sided))
     return found, table
 
 
@@ -96,21 +106,26 @@ class Example:
         features: (R, D) float32 of a frozen backbone; None where they are to be computed.
         regions: (R, 4) float32, annotated boxes first, then sampled proposals.
         phrases: (P,) int64 rows of the phrase table.
+        boxes: (P, 4) float32, the phrases' merged boxes.
         positive, negative: (P, R) bool.
+        refinable: (P, R) bool, the region is near enough to the phrase's box to be refined onto it.
     """
 
     squeezed: torch.Tensor | None
     features: torch.Tensor | None
     regions: torch.Tensor
     phrases: torch.Tensor
+    boxes: torch.Tensor
     positive: torch.Tensor
     negative: torch.Tensor
+    refinable: torch.Tensor
 
 
 class RegionPhraseDataset(Dataset):
     """(epoch, index) -> :class:`Example`. The same seed, epoch and index always give the same example.
 
-    ``frozen`` gives the features of a backbone that is not trained; photos are then neither mirrored nor recoloured.
+    ``frozen`` gives the features of a backbone that is not trained; photos are then neither zoomed, mirrored nor
+    recoloured.
     """
 
     def __init__(
@@ -129,41 +144,84 @@ class RegionPhraseDataset(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> Example:
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
-        item = self.photos[index]
-        boxes, annotated, squeezed = self._all_boxes(item)
-        count = min(self.recipe.sampled_proposals, len(boxes) - annotated)
-        sampled = annotated + rng.choice(len(boxes) - annotated, count, replace=False)
-        rows = np.concatenate([np.arange(annotated), sampled])
-        regions = boxes[rows]
-        overlap = iou(item.boxes, regions)  # (P, R); relative boxes keep the intersection over union, mirrored ones too
+        item, r = self.photos[index], self.recipe
+        right = item.boxes
+        said = np.array([rng.choice(rows) for rows in item.mentions])
+        phrases = np.where(rng.random(len(said)) < r.alone, item.phrases, said)
+        stored = self.store.get(item.photo.path)
+        squeezed, proposals = stored.squeezed, stored.boxes
+        if self.frozen is None:
+            if r.zoom < 1:
+                squeezed, proposals, right, kept = _zoomed(squeezed, proposals, right, r.zoom, rng)
+                phrases = phrases[kept]
+            if r.flip and not item.sided and rng.random() < 0.5:
+                squeezed, proposals, right = squeezed[:, ::-1], flip(proposals, 1.0), flip(right, 1.0)
+            if r.colour:
+                squeezed = _recoloured(squeezed, r.colour, rng)
+        annotated = np.unique(right, axis=0)
+        sampled = self._sampled(iou(right, proposals).max(axis=0), rng)
+        regions = np.concatenate([annotated, proposals[sampled]])
+        overlap = iou(right, regions)  # (P, R); relative boxes keep the intersection over union
         features = None
         if self.frozen is not None:
-            squeezed, features = None, torch.from_numpy(self.frozen.get(item.photo.path, boxes)[rows]).float()
+            rows = np.concatenate([np.arange(len(annotated)), len(annotated) + sampled])
+            everything = np.concatenate([annotated, proposals])
+            squeezed, features = None, torch.from_numpy(self.frozen.get(item.photo.path, everything)[rows]).float()
         else:
-            if self.recipe.flip and not item.sided and rng.random() < 0.5:
-                squeezed, regions = squeezed[:, ::-1], flip(regions, 1.0)
-            if self.recipe.colour:
-                squeezed = _recoloured(squeezed, self.recipe.colour, rng)
             squeezed = torch.from_numpy(np.ascontiguousarray(squeezed))
         return Example(
             squeezed,
             features,
             torch.from_numpy(regions),
-            torch.from_numpy(item.phrases),
-            torch.from_numpy(overlap >= self.recipe.positive_iou),
-            torch.from_numpy(overlap < self.recipe.negative_iou),
+            torch.from_numpy(phrases),
+            torch.from_numpy(right),
+            torch.from_numpy(overlap >= r.positive_iou),
+            torch.from_numpy(overlap < r.negative_iou),
+            torch.from_numpy((overlap >= r.refined_iou) & (overlap < _TOO_NEAR)),
         )
+
+    def _sampled(self, nearness: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Which proposals a step sees, given the overlap (N,) of each with the nearest phrase's box.
+
+        At least so many near ones as the recipe asks for, or there are, and up to its count any others, near or not.
+        """
+        count = min(self.recipe.sampled_proposals, len(nearness))
+        order = rng.permutation(len(nearness))
+        near = order[nearness[order] >= self.recipe.refined_iou][: round(count * self.recipe.sampled_near)]
+        others = order[~np.isin(order, near)][: count - len(near)]
+        return np.concatenate([near, others])
 
     def prepare_features(self, index: int) -> None:
         """Compute the frozen features of a photo, if they are not on disk yet."""
         item = self.photos[index]
-        self.frozen.get(item.photo.path, self._all_boxes(item)[0])
+        proposals = self.store.get(item.photo.path).boxes
+        self.frozen.get(item.photo.path, np.concatenate([np.unique(item.boxes, axis=0), proposals]))
 
-    def _all_boxes(self, item: TrainingPhoto) -> tuple[np.ndarray, int, np.ndarray]:
-        """The distinct annotated boxes, then all proposals, (R, 4) relative; how many are annotated; the picture."""
-        stored = self.store.get(item.photo.path)
-        annotated = np.unique(item.boxes, axis=0)
-        return np.concatenate([annotated, stored.boxes]), len(annotated), stored.squeezed
+
+def _zoomed(
+    squeezed: np.ndarray, proposals: np.ndarray, right: np.ndarray, least: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A window of the picture, at least the share ``least`` of its width and height, brought to the picture's size.
+
+    Returns the picture, the proposals (N', 4) and the phrases' boxes (P', 4) in the window's frame, of those that lie
+    in it for the most part, and which phrases (P,) bool these are. Where there would be none, nothing is cut.
+    """
+    side = len(squeezed)
+    size = np.maximum(np.round(rng.uniform(least, 1, 2) * side), 1)  # width and height, pixels
+    corner = np.floor(rng.uniform(0, 1, 2) * (side - size + 1))
+    x, y, w, h = (int(value) for value in (*corner, *size))
+
+    def seen(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        moved = ((boxes * side - [x, y, x, y]) / [w, h, w, h]).astype(np.float32)
+        inside = clip(moved, 1, 1)
+        return inside, area(inside) >= _LEAST_SHARE * np.maximum(area(moved), 1e-6)
+
+    (cut_right, kept), (cut_proposals, whole) = seen(right), seen(proposals)
+    if not kept.any():
+        return squeezed, proposals, right, np.ones(len(right), bool)
+    whole[:1] = True  # the whole photo is now the whole window
+    picture = cv2.resize(squeezed[y : y + h, x : x + w], (side, side), interpolation=cv2.INTER_LINEAR)
+    return picture, cut_proposals[whole], cut_right[kept], kept
 
 
 def _recoloured(squeezed: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -197,7 +255,9 @@ class Batch:
     features: torch.Tensor | None  # (R, D)
     regions: list[torch.Tensor]  # N of (R_n, 4)
     phrases: torch.Tensor  # (P,)
+    boxes: torch.Tensor  # (P, 4)
     matches: Matches
+    refinable: torch.Tensor  # (P, R)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
@@ -208,15 +268,19 @@ class Batch:
             None if self.features is None else self.features.to(device),
             [r.to(device) for r in self.regions],
             self.phrases.to(device),
+            self.boxes.to(device),
             Matches(*(mask.to(device) for mask in masks)),
+            self.refinable.to(device),
         )
 
 
 class Collate:
     """Examples -> :class:`Batch`."""
 
-    def __init__(self, groups: Sequence[int]):
-        self.groups = np.asarray(groups)
+    def __init__(self, table: PhraseTable, context: int):
+        """``context`` is how many words the text encoder reads on either side of a phrase."""
+        self.groups = np.array(table.groups)
+        self.alone = np.array([not any(c.nearest(context)) for c in table.contexts])
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         phrases = torch.cat([e.phrases for e in examples])  # (P,)
@@ -228,8 +292,10 @@ class Collate:
 
         positive = torch.block_diag(*(e.positive for e in examples))
         here = torch.block_diag(*(e.negative for e in examples))
-        # What a phrase's twin in the same photo shows, it shows as well: two men of one photo are both "a man".
-        twins = (same_words & (of_phrase[:, None] == of_phrase[None])).float()
+        # What a phrase's twin in the same photo shows, it shows as well: two men of one photo are both "a man", unless
+        # the sentence says which of them is meant.
+        alone = torch.from_numpy(self.alone[phrases.numpy()])
+        twins = (same_words & alone[:, None] & (of_phrase[:, None] == of_phrase[None])).float()
         here = here & ((twins @ (~here & same_photo).float()) == 0)
         # Another photo with the same words may show the same thing anywhere, annotated or not: no region of it counts.
         photos = torch.arange(len(examples))
@@ -241,5 +307,7 @@ class Collate:
             torch.cat([e.features for e in examples]) if frozen else None,
             [e.regions for e in examples],
             phrases,
+            torch.cat([e.boxes for e in examples]),
             Matches(positive, negative, same_photo, same_words),
+            torch.block_diag(*(e.refinable for e in examples)),
         )

@@ -26,6 +26,7 @@ class Backbone:
         map: (N, 3, H, W) normalised RGB -> (N, C, H / stride, W / stride).
         head: (N, C, h, w) -> (N, feature_size).
         stride: pixels of the photo per cell of the map.
+        map_size: C, channels of the map.
         feature_size: length of a feature vector.
         mean, std: per-channel normalisation; input = (pixel - mean) / std with pixels in 0..255.
     """
@@ -33,6 +34,7 @@ class Backbone:
     map: nn.Module
     head: nn.Module
     stride: int
+    map_size: int
     feature_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -68,6 +70,7 @@ def _efficientnet_lite(version: int, pretrained: bool) -> Backbone:
         map=nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:5]),
         head=_PooledHead(*network.blocks[5:], network.conv_head, network.bn2),
         stride=16,
+        map_size=network.feature_info[3]["num_chs"],
         feature_size=network.num_features,
         mean=(127.0, 127.0, 127.0),
         std=(128.0, 128.0, 128.0),

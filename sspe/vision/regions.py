@@ -16,7 +16,7 @@ from sspe.vision.backbones import Backbone, create_backbone
 
 
 class RegionEncoder(nn.Module):
-    """Photos and boxes -> region features, each L2-normalised, then followed by five numbers of geometry."""
+    """Photos and boxes -> region features: the box's, its surroundings', and five numbers of geometry, side by side."""
 
     batch = 25  # regions a pass of the head at inference: larger batches fall out of a CPU's cache and are slower
 
@@ -24,11 +24,14 @@ class RegionEncoder(nn.Module):
         super().__init__()
         if settings.mode not in REGION_MODES:
             raise ValueError(f"region mode is {settings.mode!r}; choose one of {REGION_MODES}")
+        if settings.mode == "crops" and settings.surroundings:
+            raise ValueError('surroundings are read off the map, which mode "crops" lacks; set surroundings to 0')
         backbone: Backbone = create_backbone(settings.backbone, pretrained)
         self.settings = settings
         self.map, self.head = backbone.map, backbone.head
         self.stride = backbone.stride
-        self.feature_size = backbone.feature_size + (5 if settings.geometry else 0)
+        self.around = _Surroundings(backbone.map_size, settings) if settings.surroundings else None
+        self.feature_size = backbone.feature_size + settings.surroundings + (5 if settings.geometry else 0)
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
 
@@ -43,8 +46,8 @@ class RegionEncoder(nn.Module):
             (sum of R_n, feature_size) float32, photo after photo.
         """
         maps = self.map(self._normalised(squeezed))
-        features = self.head(self._windows(maps, boxes))
-        return self._finish(features, torch.cat(list(boxes)))
+        parts = [self.head(self._windows(maps, boxes)), *self._around(maps, boxes)]
+        return self._finish(parts, torch.cat(list(boxes)))
 
     @torch.inference_mode()
     def encode(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
@@ -54,12 +57,11 @@ class RegionEncoder(nn.Module):
         if self.settings.mode == "crops":
             starts = range(0, max(len(boxes), 1), self.batch)  # no boxes: one empty part, so that cat has its width
             parts = (self._crops(photo, boxes[i : i + self.batch]) for i in starts)
-            features = [self.head(self.map(crops)) for crops in parts]
-        else:
-            squeezed = torch.from_numpy(squeeze(photo, self.settings.side)).to(self.mean.device)
-            windows = self._windows(self.map(self._normalised(squeezed[None])), [relative])
-            features = [self.head(part) for part in windows.split(self.batch)]
-        return self._finish(torch.cat(features), relative)
+            return self._finish([torch.cat([self.head(self.map(crops)) for crops in parts])], relative)
+        squeezed = torch.from_numpy(squeeze(photo, self.settings.side)).to(self.mean.device)
+        maps = self.map(self._normalised(squeezed[None]))
+        features = [self.head(part) for part in self._windows(maps, [relative]).split(self.batch)]
+        return self._finish([torch.cat(features), *self._around(maps, [relative])], relative)
 
     def _normalised(self, squeezed: torch.Tensor) -> torch.Tensor:
         """(N, H, W, 3) uint8 -> (N, 3, H, W) float32; the permuted view already is channels_last, the fast layout."""
@@ -73,6 +75,12 @@ class RegionEncoder(nn.Module):
         windows = roi_align(maps.float(), pixels, window, spatial_scale=1 / self.stride, sampling_ratio=2, aligned=True)
         return windows.to(maps.dtype).contiguous(memory_format=torch.channels_last)
 
+    def _around(self, maps: torch.Tensor, boxes: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The surroundings of all boxes (sum of R_n, surroundings) as a list of one, or of none where left out."""
+        if self.around is None:
+            return []
+        return [self.around(self._windows(maps, [_widened(b.float(), self.settings.margin) for b in boxes]))]
+
     def _crops(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
         """Cut boxes (R, 4) from the photo, at least a pixel of it, and resize each: (R, 3, crop, crop) normalised."""
         side = self.settings.crop
@@ -84,9 +92,30 @@ class RegionEncoder(nn.Module):
             cut[i] = cv2.resize(photo[y1:y2, x1:x2], (side, side), interpolation=cv2.INTER_LINEAR)
         return self._normalised(torch.from_numpy(cut).to(self.mean.device))
 
-    def _finish(self, features: torch.Tensor, relative: torch.Tensor) -> torch.Tensor:
-        features = functional.normalize(features.float(), dim=1)  # (R, D)
-        if not self.settings.geometry:
-            return features
-        area = (relative[:, 2:] - relative[:, :2]).clamp(min=0).prod(dim=1, keepdim=True)
-        return torch.cat([features, relative, area], dim=1).float()  # (R, D + 5)
+    def _finish(self, parts: Sequence[torch.Tensor], relative: torch.Tensor) -> torch.Tensor:
+        """Parts (R, ·), each brought to unit length, and the geometry of relative boxes (R, 4): (R, feature_size)."""
+        parts = [functional.normalize(part.float(), dim=1) for part in parts]
+        if self.settings.geometry:
+            area = (relative[:, 2:] - relative[:, :2]).clamp(min=0).prod(dim=1, keepdim=True)
+            parts += [relative.float(), area.float()]
+        return torch.cat(parts, dim=1)
+
+
+class _Surroundings(nn.Module):
+    """Windows of the map (R, C, window, window) -> (R, surroundings); unlike the head it keeps what lies where."""
+
+    channels = 32
+
+    def __init__(self, map_size: int, settings: RegionSettings):
+        super().__init__()
+        self.squeeze = nn.Conv2d(map_size, self.channels, 1)
+        self.describe = nn.Linear(self.channels * settings.window**2, settings.surroundings)
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        return functional.relu(self.describe(functional.relu(self.squeeze(windows)).flatten(1)))
+
+
+def _widened(boxes: torch.Tensor, margin: float) -> torch.Tensor:
+    """Boxes (R, 4) that reach ``margin`` of their width and height farther on every side, past the photo as well."""
+    sides = (boxes[:, 2:] - boxes[:, :2]) * margin
+    return torch.cat([boxes[:, :2] - sides, boxes[:, 2:] + sides], dim=1)

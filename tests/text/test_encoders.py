@@ -11,6 +11,7 @@ import torch
 
 from sspe.errors import CheckpointError, DataError
 from sspe.text import encoders
+from sspe.text.context import ALONE, Context
 from sspe.text.encoders import (
     TEXT_ENCODERS,
     MeanEncoder,
@@ -85,8 +86,15 @@ def test_an_encoder_for_training_keeps_seen_and_common_words(monkeypatch, tmp_pa
     monkeypatch.setattr(encoders, "COMMON_WORDS", 2)
     (tmp_path / "own.txt").write_text("whale 1 2 3\nzebra 4 5 6\nhat 7 8 9\n")
     encoder = create_text_encoder("mean", ["A hat", "a hat on a whale"], [str(tmp_path / "own.txt")], head=True)
-    assert encoder.settings() == {"words": [["red", "shirt", "hat"], ["whale", "zebra", "hat"]], "head": True}
+    assert encoder.settings() == {
+        "words": [["red", "shirt", "hat"], ["whale", "zebra", "hat"]],
+        "head": True,
+        "context": 0,
+    }
     assert encoder.feature_size == 2 * (2 + 3)
+    reading = create_text_encoder("mean", ["A hat"], head=True, context=4)
+    assert reading.settings() == {"words": [["red", "shirt", "hat"]], "head": True, "context": 4}
+    assert reading.feature_size == 2 * 2 + 2 * 2
 
 
 def test_a_missing_file_of_vectors_is_named(monkeypatch):
@@ -102,6 +110,68 @@ def test_the_real_glove_tells_phrases_apart():
     dog, puppy, car = encoder.encode(["a dog", "a puppy", "the red car"])
     assert dog @ puppy > dog @ car
     torch.testing.assert_close(torch.stack([dog[:50].norm(), dog[50:].norm()]), torch.ones(2))
+
+
+# In context
+
+
+@pytest.fixture
+def reading() -> MeanEncoder:
+    """Reads two words on either side."""
+    return MeanEncoder([WORDS, OTHER], head=True, context=2)
+
+
+def test_the_sides_of_the_context_stand_behind_the_phrase_by_hand(reading):
+    sentence = "a hat, a red shirt; woman, zebra, hat!"
+    start = sentence.index("red shirt")
+    found = reading.encode(["red shirt"], [Context.of(sentence, start, start + len("red shirt"))])
+    assert found.shape == (1, reading.feature_size) and found.dtype == torch.float32
+    assert (reading.phrase_size, reading.context_size, reading.feature_size) == (10, 5, 20)
+    both = np.array([1, 2]) / np.sqrt(5)
+    third = 1 / np.sqrt(3)
+    phrase = [*both, 0, 1, 0, 0, 1, 0, 0, 1]  # mean and head in the first table, mean and head in the second
+    before = [-1, 0, 0, 0, 0]  # "hat a"; the second table knows neither
+    after = [0.6, 0.8, third, third, third]  # "woman zebra", not the hat
+    np.testing.assert_allclose(found[0], [*phrase, *before, *after], rtol=1e-6)
+
+
+def test_a_phrase_alone_is_one_in_an_empty_context(reading):
+    phrases = ["red shirt", "a zebra", "unknown"]
+    alone = reading.encode(phrases)
+    assert torch.equal(alone, reading.encode(phrases, [ALONE] * 3))
+    assert torch.equal(alone, reading.encode(phrases, [Context(" , ", "unheard-of zyx .")] * 3))
+    assert not alone[:, 10:].any()
+    assert torch.equal(alone[:, :10], MeanEncoder([WORDS, OTHER], head=True).encode(phrases))
+
+
+def test_one_phrase_in_two_contexts_keeps_its_own_part(reading):
+    here, there = reading.encode(["a woman"] * 2, [Context("", "in red"), Context("", "in hat")])
+    assert torch.equal(here[:15], there[:15])  # the phrase, and nothing before it
+    assert here[15:].any() and there[15:].any() and (here[15:] - there[15:]).norm() > 1
+    turned = reading.encode(["a woman"], [Context("in red", "")])[0]
+    assert torch.equal(turned[10:15], here[15:]) and not turned[15:].any()  # before and after are told apart
+
+
+def test_each_phrase_is_read_in_its_own_context(reading):
+    contexts = [Context("red", ""), ALONE, Context("", "zebra hat")]
+    together = reading.encode(["woman", "hat", "woman"], contexts)
+    for row, phrase, context in zip(together, ["woman", "hat", "woman"], contexts, strict=True):
+        assert torch.equal(row, reading.encode([phrase], [context])[0])
+    assert reading.encode([], []).shape == reading.encode([]).shape == (0, 20)
+
+
+def test_an_encoder_without_context_reads_none():
+    encoder = MeanEncoder([WORDS, OTHER], head=True, context=0)
+    assert encoder.feature_size == encoder.phrase_size == 10
+    assert torch.equal(encoder.encode(["red hat"], [Context("zebra", "shirt")]), encoder.encode(["red hat"]))
+
+
+def test_how_much_context_is_read_survives_the_round_trip(reading):
+    settings = json.loads(json.dumps(reading.settings()))
+    loaded = load_text_encoder("mean", settings, reading.state())
+    contexts = [Context("a hat on the red shirt", "and the zebra")]
+    assert (loaded.context, loaded.feature_size) == (2, 20)
+    assert torch.equal(loaded.encode(["a woman"], contexts), reading.encode(["a woman"], contexts))
 
 
 def test_an_unknown_encoder_is_answered_with_the_known_ones():
@@ -144,4 +214,9 @@ def test_minilm_embeds_phrases_whatever_stands_beside_them():
     torch.testing.assert_close(found.norm(dim=1), torch.ones(5))
     torch.testing.assert_close(encoder.encode(["a man"])[0], found[0], rtol=1e-3, atol=1e-4)  # padding is masked
     assert found[0] @ found[3] > found[0] @ found[4]
-    assert load_text_encoder("minilm", encoder.settings(), {}).settings() == encoder.settings()
+    reading = load_text_encoder("minilm", encoder.settings() | {"context": 3}, {})
+    assert reading.feature_size == 3 * 384 and reading.settings() == encoder.settings() | {"context": 3}
+    read = reading.encode(["a man"] * 2, [Context("", "in a red hat, at last"), Context("a dog and", "")])
+    torch.testing.assert_close(read[:, :384], found[[0, 0]], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(read[0, 768:], encoder.encode(["in a red"])[0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(read[1, 384:768], encoder.encode(["a dog and"])[0], rtol=1e-3, atol=1e-4)

@@ -21,7 +21,7 @@ def test_shapes_and_stride(name):
         features = backbone.map(photo)
         vectors = backbone.head(features)
     assert (backbone.mean, backbone.std) == ((127,) * 3, (128,) * 3)  # as its weights were trained
-    assert features.shape[2:] == (64 // backbone.stride, 96 // backbone.stride)
+    assert features.shape[1:] == (backbone.map_size, 64 // backbone.stride, 96 // backbone.stride)
     assert vectors.shape == (2, backbone.feature_size)
     with torch.inference_mode():
         assert backbone.head(features[:, :, :3, :3]).shape == (2, backbone.feature_size)  # any window

@@ -39,7 +39,7 @@ def roi() -> RegionEncoder:
 
 @pytest.fixture(scope="module")
 def crops() -> RegionEncoder:
-    return encoder(mode="crops")
+    return encoder(mode="crops", surroundings=0)
 
 
 @pytest.fixture(params=["roi", "crops"])
@@ -47,13 +47,20 @@ def either(request) -> RegionEncoder:
     return request.getfixturevalue(request.param)
 
 
-def test_shapes_and_unit_length_before_geometry(either, photo):
+def parts(encoder: RegionEncoder, features: torch.Tensor) -> list[torch.Tensor]:
+    """The box's own features, those of its surroundings where the encoder has them, and the geometry."""
+    return [part for part in features.split([1280, encoder.settings.surroundings, 5], dim=1) if part.shape[1]]
+
+
+def test_shapes_and_unit_length_of_each_part_before_geometry(either, photo):
     features = either.encode(photo, BOXES)
-    assert features.shape == (4, either.feature_size) == (4, 1280 + 5) and features.dtype == torch.float32
-    torch.testing.assert_close(features[:, :-5].norm(dim=1), torch.ones(4))
+    assert features.shape == (4, either.feature_size) and features.dtype == torch.float32
+    assert either.feature_size == 1280 + either.settings.surroundings + 5
     assert features.isfinite().all()
-    apart = torch.pdist(features[:, :-5])
-    assert apart.min() > 1e-3  # regions differ
+    for part in parts(either, features)[:-1]:
+        torch.testing.assert_close(part.norm(dim=1), torch.ones(4))
+        assert torch.pdist(part).min() > 1e-3  # regions differ
+    assert len(parts(either, features)) == (3 if either.settings.mode == "roi" else 2)
 
 
 def test_geometry_is_place_and_area_in_shares_of_the_photo(either, photo):
@@ -68,8 +75,56 @@ def test_geometry_is_place_and_area_in_shares_of_the_photo(either, photo):
 
 def test_without_geometry_the_rest_is_the_same(roi, photo):
     bare = encoder(geometry=False)
-    assert bare.feature_size == 1280
+    assert bare.feature_size == 1280 + 256
     torch.testing.assert_close(bare.encode(photo, BOXES), roi.encode(photo, BOXES)[:, :-5])
+
+
+def test_without_surroundings_the_rest_is_the_same(roi, photo):
+    bare = encoder(surroundings=0)
+    assert bare.around is None and bare.feature_size == 1280 + 5
+    assert not any("around" in name for name in bare.state_dict())
+    bare.load_state_dict({name: t for name, t in roi.state_dict().items() if not name.startswith("around.")})
+    box, _, geometry = parts(roi, roi.encode(photo, BOXES))
+    torch.testing.assert_close(bare.encode(photo, BOXES), torch.cat([box, geometry], dim=1))
+
+
+def test_surroundings_are_a_wider_window_through_two_layers(roi, photo):
+    """By hand, from the map on: a quarter farther on every side, past the photo's border as well."""
+    relative = torch.from_numpy(BOXES / [120, 80, 120, 80]).float()
+    x1, y1, x2, y2 = relative.unbind(1)
+    width, height = x2 - x1, y2 - y1
+    wide = torch.stack([x1 - width / 4, y1 - height / 4, x2 + width / 4, y2 + height / 4], dim=1)
+    squeezed = torch.from_numpy(squeeze(photo, SIDE))[None]
+    with torch.no_grad():
+        windows = roi._windows(roi.map(roi._normalised(squeezed)), [wide])
+        around = roi.around
+        narrow = torch.einsum("rchw,kc->rkhw", windows, around.squeeze.weight[:, :, 0, 0])
+        narrow = (narrow + around.squeeze.bias[:, None, None]).clamp(min=0)
+        expected = (narrow.flatten(1) @ around.describe.weight.T + around.describe.bias).clamp(min=0)
+        found = parts(roi, roi.encode(photo, BOXES))[1]
+    assert narrow.shape == (4, 32, 7, 7)
+    torch.testing.assert_close(found, expected / expected.norm(dim=1, keepdim=True), rtol=1e-3, atol=1e-4)
+
+
+def test_the_margin_is_the_settings(roi, photo):
+    wider = encoder(margin=1.0)
+    wider.load_state_dict(roi.state_dict())
+    before, after = (parts(e, e.encode(photo, BOXES)) for e in (roi, wider))
+    torch.testing.assert_close(after[0], before[0])
+    assert (after[1] - before[1]).norm(dim=1).min() > 1e-3
+
+
+def test_surroundings_keep_what_lies_where(roi):
+    """The head takes the mean over its window and cannot tell left from right; the surroundings can."""
+    windows = torch.rand(1, roi.around.squeeze.in_channels, 7, 7)
+    with torch.no_grad():
+        here, mirrored = roi.around(windows), roi.around(windows.flip(3))
+    assert (here - mirrored).norm() > 1e-3 * here.norm()
+
+
+def test_crops_have_no_surroundings():
+    with pytest.raises(ValueError, match=r'surroundings are read off the map, which mode "crops" lacks; set .* to 0'):
+        RegionEncoder(RegionSettings(mode="crops"))
 
 
 def test_an_unknown_mode_or_backbone_is_refused():
@@ -116,7 +171,7 @@ def test_training_mode_changes_nothing_and_encode_keeps_no_gradient(either, phot
 
 
 def test_no_boxes_give_no_features(either, photo):
-    assert either.encode(photo, np.zeros((0, 4), np.float32)).shape == (0, 1285)
+    assert either.encode(photo, np.zeros((0, 4), np.float32)).shape == (0, either.feature_size)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +180,8 @@ def test_no_boxes_give_no_features(either, photo):
 def test_boxes_of_no_size_or_beyond_the_border_have_features(either, photo, box):
     features = either.encode(photo, np.array([box], np.float32))
     assert features.isfinite().all()
-    torch.testing.assert_close(features[:, :-5].norm(dim=1), torch.ones(1))
+    for part in parts(either, features)[:-1]:
+        torch.testing.assert_close(part.norm(dim=1), torch.ones(1))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (7, 5)])
@@ -190,20 +246,34 @@ def test_corners_keep_their_place_under_autocast(roi):
 def test_forward_passes_gradients_to_the_map_and_the_head(roi, photo):
     relative = torch.from_numpy(BOXES / [120, 80, 120, 80]).float()
     roi.zero_grad()
-    roi(torch.from_numpy(squeeze(photo, SIDE))[None], [relative])[:, :20].sum().backward()
-    for part in (roi.map[0], roi.map[-1], roi.head):
+    box, around, _ = parts(roi, roi(torch.from_numpy(squeeze(photo, SIDE))[None], [relative]))
+    (box[:, :20].sum() + around[:, :20].sum()).backward()
+    for part in (roi.map[0], roi.map[-1], roi.head, roi.around):
         grads = [p.grad for p in part.parameters()]
         assert grads and all(g is not None and g.isfinite().all() for g in grads)
         assert any(g.any() for g in grads)
     roi.zero_grad()
 
 
+def test_the_map_learns_from_the_surroundings_as_well(roi, photo):
+    relative = torch.from_numpy(BOXES / [120, 80, 120, 80]).float()
+    roi.zero_grad()
+    parts(roi, roi(torch.from_numpy(squeeze(photo, SIDE))[None], [relative]))[1][:, :20].sum().backward()
+    assert roi.map[0].weight.grad.any() and all(p.grad.any() for p in roi.around.parameters())
+    assert all(p.grad is None or not p.grad.any() for p in roi.head.parameters())
+    roi.zero_grad()
+
+
 @pytest.mark.parametrize("mode", ["roi", "crops"])
 def test_bfloat16_is_close_to_float32_with_trained_weights(photo, mode):
-    trained = RegionEncoder(RegionSettings(side=SIDE, crop=32, mode=mode), pretrained=True).eval()
+    surroundings = 0 if mode == "crops" else 16
+    torch.manual_seed(0)
+    settings = RegionSettings(side=SIDE, crop=32, mode=mode, surroundings=surroundings)
+    trained = RegionEncoder(settings, pretrained=True).eval()
     exact = trained.encode(photo, BOXES)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = trained.encode(photo, BOXES)
     assert rounded.dtype == torch.float32
-    assert (exact[:, :-5] * rounded[:, :-5]).sum(dim=1).min() > 0.98
+    for a, b in zip(parts(trained, exact)[:-1], parts(trained, rounded)[:-1], strict=True):
+        assert (a * b).sum(dim=1).min() > 0.98
     torch.testing.assert_close(rounded[:, -5:], exact[:, -5:])
