@@ -1,8 +1,8 @@
 """A checkpoint: one ``.safetensors`` file that holds the whole pipeline and loads offline.
 
-Tensors: the backbone, both branches and the text encoder's vectors, float16. Metadata (JSON strings): ``format``,
-``version``, ``settings``, ``text`` (name and settings of the text encoder), and ``about`` (training data, recipe,
-metrics, library versions), which nothing but people reads.
+Tensors: the backbone, both branches, the text encoder's vectors and, once it is fitted, the calibration, float16.
+Metadata (JSON strings): ``format``, ``version``, ``settings``, ``text`` (name and settings of the text encoder), and
+``about`` (training data, recipe, metrics, library versions), which nothing but people reads.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from sspe.calibration import Calibration
 from sspe.errors import CheckpointError
 from sspe.files import atomic_write
 from sspe.pipeline import Pipeline, PipelineSettings
@@ -20,7 +21,7 @@ from sspe.text.encoders import load_text_encoder
 from sspe.vision.folding import collapse, collapsed_state
 
 FORMAT = "sspe"
-VERSION = "1"
+VERSION = "2"
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT = "sspe-lite0"
 
@@ -30,6 +31,8 @@ def save_checkpoint(pipeline: Pipeline, path: str | Path, about: dict) -> None:
     from safetensors.torch import save_file
 
     tensors = {**collapsed_state(pipeline), **{f"text.{k}": v for k, v in pipeline.text_encoder.state().items()}}
+    if pipeline.calibration is not None:
+        tensors |= {f"calibration.{name}": tensor for name, tensor in vars(pipeline.calibration).items()}
     tensors = {name: _half(tensor.detach().cpu().contiguous()) for name, tensor in tensors.items()}
     metadata = {
         "format": FORMAT,
@@ -73,13 +76,12 @@ def load_checkpoint(path: str | Path) -> tuple[Pipeline, dict]:
         settings = PipelineSettings.from_dict(json.loads(metadata["settings"]))
         text = json.loads(metadata["text"])
         about = json.loads(metadata["about"])
-        vectors = {name.removeprefix("text."): t for name, t in tensors.items() if name.startswith("text.")}
+        tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        vectors, calibration = _taken(tensors, "text."), _taken(tensors, "calibration.")
         pipeline = Pipeline(settings, load_text_encoder(text["name"], text["settings"], vectors))
         collapse(pipeline)
-        weights = {
-            k: v.float() if v.is_floating_point() else v for k, v in tensors.items() if not k.startswith("text.")
-        }
-        pipeline.load_state_dict(weights)
+        pipeline.load_state_dict(tensors)
+        pipeline.calibration = Calibration(**calibration) if calibration else None
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} lacks or misnames a setting or a text vector ({error}); train it again."
@@ -132,6 +134,12 @@ def _downloaded(repository: str) -> Path:
 def identity(path: str | Path) -> str:
     """Short hash of a checkpoint's bytes: names what was made with it."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+
+
+def _taken(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names begin with ``prefix``, without it; they are taken out of ``tensors``."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}
 
 
 def _half(tensor: torch.Tensor) -> torch.Tensor:

@@ -8,11 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sspe.errors import SspeError
-from sspe.files import atomic_write, check_writable
+from sspe.files import atomic_write, check_writable, make_folder
+
+if TYPE_CHECKING:
+    from sspe.data.records import AnnotatedPhoto
 
 MEASURES = ("localization", "proposals", "phrases")
 
@@ -22,13 +26,15 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="sspe evaluate", description=__doc__.split("\n")[0])
     kinds = p.add_subparsers(dest="measure", required=True, metavar="|".join(MEASURES))
     about = {
-        "localization": "R@1/5/10 of a checkpoint, by type, with the proposals' bound and trivial floors",
+        "localization": "R@1/5/10 of a checkpoint, by type, size and resolution, and how good its probabilities are",
         "proposals": "recall of Edge Boxes at 50 to 1,000 boxes, and the time they take",
         "phrases": "precision, recall and F1 of the extracted noun phrases",
     }
     for name in MEASURES:
         kind = kinds.add_parser(name, help=about[name], description=about[name])
-        kind.add_argument("--data", required=True, help='"synthetic", a folder of Flickr30K Entities, or JSON Lines')
+        kind.add_argument(
+            "--data", required=name != "localization", help='"synthetic", a folder of Flickr30K Entities, or JSON Lines'
+        )
         chosen = kind.add_mutually_exclusive_group()
         chosen.add_argument("--split", default="val", help="which photos of the data (default: %(default)s)")
         chosen.add_argument("--ids", type=Path, metavar="FILE", help="exactly these photos: one id a line")
@@ -40,6 +46,24 @@ def parser() -> argparse.ArgumentParser:
         if name == "localization":
             kind.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
             kind.add_argument("--precision", default="auto", help="auto, float32 or bfloat16 (default: %(default)s)")
+            kind.add_argument(
+                "--cross-fit",
+                action="store_true",
+                help="judge confidence and present as fitted on the other four fifths of these photos: for the photos "
+                "that the checkpoint's own were fitted on",
+            )
+            kind.add_argument("--reliability", type=Path, metavar="FILE.png", help="draw the reliability diagrams")
+            kind.add_argument("--save", type=Path, metavar="FILE.json", help="write the result of every phrase")
+            kind.add_argument(
+                "--compare", type=Path, nargs=2, metavar=("A", "B"), help="only compare two files written with --save"
+            )
+            for which, what in (("worst", "worst mistakes"), ("typical", "results drawn at random")):
+                kind.add_argument(
+                    f"--{which}",
+                    nargs=2,
+                    metavar=("N", "FOLDER"),
+                    help=f"draw N {what}, one a photo, for a person to look at",
+                )
         if name == "proposals":
             kind.add_argument("--curve", type=Path, metavar="FILE.png", help="draw recall against the number of boxes")
     return p
@@ -49,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0 ok, 2 for a user's mistake."""
     options = parser().parse_args(arguments)
     try:
-        for file in (options.output, getattr(options, "curve", None)):
-            if file:
+        for name in ("output", "curve", "reliability", "save"):
+            if file := getattr(options, name, None):
                 check_writable(file)
         measured, table = _measure(options)
     except SspeError as error:
@@ -67,6 +91,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(options: argparse.Namespace) -> tuple[dict, str]:
+    if options.measure == "localization" and options.compare:
+        from sspe.evaluation.comparison import compare, table
+
+        measured = compare(*options.compare)
+        return measured, table(measured)
+    if not options.data:
+        raise SspeError("There is nothing to measure on; give --data, or --compare and two saved results.")
     from sspe.data import open_dataset
 
     photos = open_dataset(options.data, options.split, options.ids, options.limit, options.photos)
@@ -88,15 +119,63 @@ def _measure(options: argparse.Namespace) -> tuple[dict, str]:
         if options.curve:
             draw_curve(measured, options.curve)
     else:
-        from sspe.data.feature_store import FeatureStore
-        from sspe.evaluation.localization import localize_annotated, measure_localization, table
-        from sspe.localizer import Localizer
+        from sspe.evaluation.localization import table
 
-        pipeline = Localizer.from_pretrained(options.checkpoint, options.device, options.precision).pipeline
-        store = FeatureStore(pipeline.settings.regions.side, pipeline.settings.proposals)
-        store.prepare([photo.path for photo in photos], progress)
-        measured = measure_localization(localize_annotated(pipeline, photos, store, progress))
+        measured = _measure_localization(options, photos, progress)
     return measured, table(measured)
+
+
+def _measure_localization(
+    options: argparse.Namespace, photos: Sequence[AnnotatedPhoto], progress: Callable[..., Iterable]
+) -> dict:
+    from sspe.data.feature_store import FeatureStore
+    from sspe.evaluation.absent import choose_absent
+    from sspe.evaluation.calibration import fit
+    from sspe.evaluation.comparison import save_results
+    from sspe.evaluation.localization import localize_annotated, measure_localization
+    from sspe.evaluation.pictures import draw_results, typical, worst
+    from sspe.evaluation.probabilities import draw_reliability
+    from sspe.localizer import Localizer
+
+    drawings = [
+        (choice, *_count_and_folder(asked))
+        for choice, asked in ((worst, options.worst), (typical, options.typical))
+        if asked
+    ]
+    localizer = Localizer.from_pretrained(options.checkpoint, options.device, options.precision)
+    pipeline = localizer.pipeline
+    calibrated = pipeline.calibration is not None
+    if (options.cross_fit or options.reliability) and not calibrated:
+        raise SspeError("The checkpoint has no probabilities to measure; leave --cross-fit and --reliability out.")
+    store = FeatureStore(pipeline.settings.regions.side, pipeline.settings.proposals)
+    store.prepare([photo.path for photo in photos], progress)
+    absent = choose_absent(photos) if calibrated else None
+    results, missing = localize_annotated(pipeline, photos, store, progress, absent)
+    measured = measure_localization(results, missing, _full_size(options.data))
+    if options.cross_fit:
+        measured |= fit(results, missing, pipeline.calibration.bank)[1]
+    if options.reliability:
+        draw_reliability({k: measured[k] for k in ("confidence", "present") if k in measured}, options.reliability)
+    if options.save:
+        save_results(results, options.save, {"checkpoint": localizer.identity, "data": Path(options.data).name})
+    for choice, count, folder in drawings:
+        draw_results(choice(results, count), photos, folder)
+    return measured
+
+
+def _count_and_folder(asked: Sequence[str]) -> tuple[int, Path]:
+    """What --worst and --typical were given, before the long work begins."""
+    if not (asked[0].isdecimal() and int(asked[0])):
+        raise SspeError(f"The number of results to draw is {asked[0]!r}; give a whole number of at least 1.")
+    folder = Path(asked[1])
+    make_folder(folder)
+    return int(asked[0]), folder
+
+
+def _full_size(data: str) -> set[str]:
+    """Ids of the photos at their published size, where the data lists them; the others were shrunk."""
+    file = Path(data) / "full_resolution.txt"
+    return set(file.read_text().split()) if file.is_file() else set()
 
 
 def _proposal_settings(options: argparse.Namespace):

@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sspe.boxes import nms
 from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
 from sspe.errors import PhotoError, SspeError
 from sspe.localization import Candidate, Localization, LocalizedPhrase
 from sspe.photo import open_photo
 from sspe.phrases import Phrase, extract_phrases, head_of
+from sspe.text.context import Context
 
 if TYPE_CHECKING:
-    import torch
     from PIL import Image
 
-    from sspe.pipeline import Pipeline
+    from sspe.pipeline import Pipeline, Regions
 
     PhotoSource = str | Path | Image.Image | np.ndarray
 
-NMS_THRESHOLD = 0.5  # two candidates of one phrase overlap by at most this intersection over union
 AHEAD = 2  # photos opened and searched for proposals while the network works on the one before
 
 
@@ -37,17 +35,20 @@ class PhotoView:
 
     Attributes:
         photo: (H, W, 3) uint8 RGB, upright.
-        boxes: (R, 4) float32 proposals in pixels of the photo, the whole photo first.
-        embeddings: (R, E) float32 of unit length, on the localizer's device.
+        regions: its proposals, the whole photo first, with their embeddings.
     """
 
     photo: np.ndarray
-    boxes: np.ndarray
-    embeddings: torch.Tensor
+    regions: Regions
     localizer: Localizer
 
+    @property
+    def nbytes(self) -> int:
+        """Memory it holds, in bytes."""
+        return self.photo.nbytes + self.regions.nbytes
+
     def find(self, phrase: str, top_k: int = 1) -> LocalizedPhrase:
-        """Where one phrase, taken as it is given, lies in the photo. Raises SspeError when it is empty."""
+        """Where one phrase, taken as it is given and alone, lies in the photo. Raises SspeError when it is empty."""
         if not phrase.strip():
             raise SspeError("The phrase is empty; name something to look for, such as “an orange hat”.")
         whole = Phrase(phrase, 0, len(phrase), head_of(phrase))
@@ -101,13 +102,15 @@ class Localizer:
     ) -> Localization:
         """The cheap half: box the phrases of a sentence in a photo already seen.
 
+        A phrase is read in its sentence: of two men "a man in red" takes the one in red, though the phrase is "a man".
+
         Args:
             phrases: spans of the sentence; None takes its noun phrases (pronouns left out: no box shows "it").
-            top_k: candidates a phrase, best first; they overlap by at most 0.5.
+            top_k: candidates a phrase, the answer first, then the others by score; they overlap by at most 0.5.
 
         Returns:
             A localization; its ``phrases`` are empty where the sentence has no noun phrase. Every phrase gets a box,
-            shown or not: the score (cosine, -1..1) says how well it fits.
+            shown or not: its ``present`` says how likely the photo shows it.
 
         Raises:
             SspeError: the sentence is empty, a phrase is not a span of it, or ``top_k`` is below 1.
@@ -125,12 +128,18 @@ class Localizer:
         height, width = view.photo.shape[:2]
         found = []
         if phrases:
-            scores = self.pipeline.embed_phrases([p.text for p in phrases]) @ view.embeddings.T  # (P, R)
-            for phrase, row in zip(phrases, scores.float().cpu().numpy(), strict=True):
-                best = nms(view.boxes, row, NMS_THRESHOLD)[:top_k]
-                candidates = tuple(Candidate(tuple(view.boxes[i].tolist()), float(row[i])) for i in best)
+            contexts = [Context.of(sentence, p.start, p.end) for p in phrases]
+            located = self.pipeline.locate(view.regions, [p.text for p in phrases], contexts)
+            for i, phrase in enumerate(phrases):
+                candidates = tuple(
+                    Candidate(tuple(located.boxes[i, r].tolist()), float(located.scores[i, r]))
+                    for r in located.kept[i][:top_k]
+                )
                 span = (phrase.text, phrase.start, phrase.end, phrase.head)
-                found.append(LocalizedPhrase(*span, candidates[0].box, candidates[0].score, candidates))
+                sure = (None, None)
+                if located.present is not None:
+                    sure = (float(located.confidence[i]), float(located.present[i]))
+                found.append(LocalizedPhrase(*span, candidates[0].box, candidates[0].score, candidates, *sure))
         return Localization(sentence, width, height, tuple(found), view.photo)
 
     def batch(
@@ -181,7 +190,7 @@ class Localizer:
         return pixels, self.pipeline.edge_boxes(pixels)
 
     def _embed(self, pixels: np.ndarray, boxes: np.ndarray) -> PhotoView:
-        return PhotoView(pixels, boxes, self.pipeline.embed_regions(pixels, boxes), self)
+        return PhotoView(pixels, self.pipeline.embed_regions(pixels, boxes), self)
 
 
 def _checked_sentence(sentence: str) -> None:

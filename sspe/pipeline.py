@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import nn
 
+from sspe.boxes import clip, consensus, nms
+from sspe.calibration import Calibration, evidence_of
 from sspe.embedding.network import TwoBranchNetwork
 from sspe.errors import SspeError
 from sspe.proposals import EdgeBoxes
 from sspe.settings import EdgeBoxesSettings, NetworkSettings, RegionSettings
+from sspe.text.context import Context
 from sspe.text.encoders import TextEncoder
 from sspe.vision.folding import collapse
 from sspe.vision.regions import RegionEncoder
@@ -76,11 +79,56 @@ class PipelineSettings:
         )
 
 
+@dataclass(frozen=True)
+class Regions:
+    """The regions of one photo after the costly half: nothing in them depends on a phrase.
+
+    Attributes:
+        width, height: of the photo, pixels.
+        boxes: (R, 4) float32 proposals in pixels of the photo.
+        embeddings: (R, E) float32 of unit length, on the pipeline's device.
+        described: (R, H) float32, what the box refinement knows of each; None where the pipeline has no refinement.
+    """
+
+    width: int
+    height: int
+    boxes: np.ndarray
+    embeddings: torch.Tensor
+    described: torch.Tensor | None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory they hold, in bytes."""
+        described = 0 if self.described is None else self.described.nbytes
+        return self.boxes.nbytes + self.embeddings.nbytes + described
+
+
+@dataclass(frozen=True)
+class Located:
+    """P phrases in one photo of R regions.
+
+    Attributes:
+        scores: (P, R) float32 cosines.
+        boxes: (P, R, 4) float32, the region's box as it would be for the phrase, pixels, inside the photo.
+        kept: per phrase the regions that survive non-maximum suppression: the answer, then the others by score.
+        evidence: (P, F) float32, see :mod:`sspe.calibration`; this and the next two are None without calibration.
+        confidence: (P,) probability that the first box is right, if the photo shows the phrase.
+        present: (P,) probability that the photo shows the phrase.
+    """
+
+    scores: np.ndarray
+    boxes: np.ndarray
+    kept: tuple[np.ndarray, ...]
+    evidence: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    present: np.ndarray | None = None
+
+
 class Pipeline(nn.Module):
     """Photo -> boxes -> region embeddings; phrases -> phrase embeddings; both (·, E) float32 of unit length.
 
     A region's embedding depends on its photo alone and a phrase's on its words alone, so each is computed once, and a
-    score is one dot product (cosine, -1..1).
+    score is one dot product (cosine, -1..1). Only the refinement of a box needs the two together.
     """
 
     def __init__(self, settings: PipelineSettings, text_encoder: TextEncoder, pretrained: bool = False):
@@ -92,6 +140,7 @@ class Pipeline(nn.Module):
         self.regions = RegionEncoder(settings.regions, pretrained)
         self.network = TwoBranchNetwork(self.regions.feature_size, text_encoder.feature_size, settings.network)
         self.precision = "float32"
+        self.calibration: Calibration | None = None  # fitted after training
 
     @property
     def device(self) -> torch.device:
@@ -106,17 +155,60 @@ class Pipeline(nn.Module):
             # Otherwise cuDNN multiplies with 10 bits after the point, and scores leave the CPU's by more than 0.001.
             torch.backends.cudnn.allow_tf32 = False
         collapse(self.regions)
+        if self.calibration is not None:
+            self.calibration = replace(self.calibration, bank=self.calibration.bank.to(picked))
         return self.to(picked, memory_format=torch.channels_last).eval().requires_grad_(False)
 
     @torch.inference_mode()
-    def embed_regions(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
-        """Embeddings (R, E) of the boxes (R, 4), pixels, of a photo (H, W, 3) uint8 RGB."""
+    def embed_regions(self, photo: np.ndarray, boxes: np.ndarray) -> Regions:
+        """The regions of the boxes (R, 4), pixels, of a photo (H, W, 3) uint8 RGB."""
+        height, width = photo.shape[:2]
+        refiner = self.network.refiner
         with autocast(self.device, self.precision):
-            return self.network.image(self.regions.encode(photo, boxes))
+            features = self.regions.encode(photo, boxes)
+            described = refiner.describe(features) if refiner else None
+            return Regions(width, height, boxes, self.network.image(features), described)
 
     @torch.inference_mode()
-    def embed_phrases(self, phrases: Sequence[str]) -> torch.Tensor:
-        """Embeddings (P, E) of P phrases. A phrase of no known word has one too: it matches nothing in particular."""
-        features = self.text_encoder.encode(phrases).to(self.device)
+    def embed_phrases(self, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> torch.Tensor:
+        """Embeddings (P, E) of P phrases, each in its context, or alone where ``contexts`` is None.
+
+        A phrase of no known word has one too: it matches nothing in particular.
+        """
+        features = self.text_encoder.encode(phrases, contexts).to(self.device)
         with autocast(self.device, self.precision):
             return self.network.text(features)
+
+    @torch.inference_mode()
+    def locate(self, regions: Regions, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> Located:
+        """Where each of P phrases is among the regions of a photo, and how surely; ``contexts`` as above.
+
+        Boxes are refined for the phrase where the pipeline has a refinement. The answer is the region on whose box the
+        best scored ones agree most, and takes their mean box; see :func:`sspe.boxes.consensus`. Probabilities are given
+        where the pipeline is calibrated.
+        """
+        y = self.embed_phrases(phrases, contexts)  # (P, E)
+        scores = (y @ regions.embeddings.T).float().cpu().numpy()
+        boxes = self._placed(regions, y)
+        kept, agreement = [], []
+        for row, places in zip(scores, boxes, strict=True):
+            answer, mean, agreed = consensus(places, row)
+            places[answer] = mean
+            first = np.where(np.arange(len(row)) == answer, np.inf, row)
+            kept.append(nms(places, first))
+            agreement.append(agreed)
+        if self.calibration is None:
+            return Located(scores, boxes, tuple(kept))
+        bank = (y @ self.calibration.bank.T).float().cpu().numpy()
+        evidence = evidence_of(bank, scores, boxes, kept, agreement, regions.width * regions.height)
+        return Located(scores, boxes, tuple(kept), evidence, *self.calibration.probabilities(evidence))
+
+    def _placed(self, regions: Regions, y: torch.Tensor) -> np.ndarray:
+        """Each region's box as it would be for each phrase embedding y (P, E): (P, R, 4) pixels, inside the photo."""
+        if regions.described is None:
+            return np.repeat(regions.boxes[None], len(y), axis=0)
+        boxes = torch.from_numpy(regions.boxes).to(y.device)
+        with autocast(self.device, self.precision):
+            # A few phrases at a time: the hidden layer holds a megabyte for each.
+            parts = [self.network.refiner(regions.described, part[:, None], boxes) for part in y.split(16)]
+        return clip(torch.cat(parts).cpu().numpy(), regions.width, regions.height)

@@ -27,9 +27,13 @@ def cache(tmp_path_factory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def make_pipeline() -> Callable[..., Pipeline]:
-    """make_pipeline(seed=0) -> a small pipeline whose weights are random, yet tell regions and phrases apart."""
+    """make_pipeline(seed=0) -> a small pipeline whose weights are random, yet tell regions and phrases apart.
 
-    def make(seed: int = 0) -> Pipeline:
+    It moves every box it refines, and reads three words on either side of a phrase; ``refiner`` and ``context`` 0 leave
+    this out.
+    """
+
+    def make(seed: int = 0, refiner: int = 16, context: int = 3) -> Pipeline:
         import torch
 
         from sspe.pipeline import Pipeline, PipelineSettings
@@ -42,9 +46,11 @@ def make_pipeline() -> Callable[..., Pipeline]:
         torch.manual_seed(seed)
         pipeline = Pipeline(
             PipelineSettings(
-                RegionSettings(side=96), NetworkSettings(hidden=48, embedding=24), EdgeBoxesSettings(count=40)
+                RegionSettings(side=96, surroundings=16),
+                NetworkSettings(hidden=48, embedding=24, refiner=refiner),
+                EdgeBoxesSettings(count=40),
             ),
-            MeanEncoder([WordVectors(WORDS, vectors)], head=True),
+            MeanEncoder([WordVectors(WORDS, vectors)], head=True, context=context),
         )
         with torch.no_grad():
             for module in pipeline.modules():
@@ -55,6 +61,9 @@ def make_pipeline() -> Callable[..., Pipeline]:
                 norm = branch.layers[1]
                 norm.running_mean.normal_()
                 norm.running_var.uniform_(0.5, 2)
+            if pipeline.network.refiner:  # as if it had learnt: an untrained one leaves every box where it is
+                pipeline.network.refiner.region[0].weight.mul_(20)
+                pipeline.network.refiner.changes.weight.normal_(0, 0.1)
         return pipeline.eval()
 
     return make

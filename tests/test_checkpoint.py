@@ -10,11 +10,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import sspe.checkpoint
-from sspe.checkpoint import find_checkpoint, identity, load_checkpoint, save_checkpoint
+from sspe.calibration import EVIDENCE, Calibration
+from sspe.checkpoint import VERSION, find_checkpoint, identity, load_checkpoint, save_checkpoint
 from sspe.errors import CheckpointError
 from sspe.photo import open_photo
+from sspe.text.context import ALONE, Context
 
 PHRASES = ["a man", "the large red ball", "woman", "a striped hat on a dog", "unheard-of zyx"]
+
+
+CONTEXTS = [Context("", " in a red hat"), ALONE, Context("the man, a ", " and a dog"), ALONE, Context("the", "car")]
 
 
 def rewritten(checkpoint, path, change):
@@ -40,14 +45,49 @@ def test_embeddings_come_back_as_they_were(make_pipeline, checkpoint, photos):
     boxes = made.edge_boxes(photo)
     assert np.array_equal(loaded.edge_boxes(photo), boxes)
     made, loaded = made.for_inference("cpu", "float32"), loaded.for_inference("cpu", "float32")
-    regions, phrases = made.embed_regions(photo, boxes), made.embed_phrases(PHRASES)
-    assert regions.dtype == torch.float32 and phrases.dtype == torch.float32
-    torch.testing.assert_close(loaded.embed_regions(photo, boxes), regions, atol=4e-3, rtol=0)
-    torch.testing.assert_close(loaded.embed_phrases(PHRASES), phrases, atol=4e-3, rtol=0)
+    regions, phrases = made.embed_regions(photo, boxes), made.embed_phrases(PHRASES, CONTEXTS)
+    found = loaded.embed_regions(photo, boxes)
+    assert regions.embeddings.dtype == torch.float32 and phrases.dtype == torch.float32
+    torch.testing.assert_close(found.embeddings, regions.embeddings, atol=4e-3, rtol=0)
+    torch.testing.assert_close(found.described, regions.described, atol=4e-2, rtol=0)
+    torch.testing.assert_close(loaded.embed_phrases(PHRASES, CONTEXTS), phrases, atol=4e-3, rtol=0)
+    refined, again = made.locate(regions, PHRASES, CONTEXTS).boxes, loaded.locate(found, PHRASES, CONTEXTS).boxes
+    assert np.abs(again - refined).max() < 0.01 * max(photo.shape)
     # The tolerance is one of float16, far below what other weights would give.
     other = make_pipeline(seed=1).for_inference("cpu", "float32")
-    assert (other.embed_regions(photo, boxes) - regions).abs().max() > 0.2
-    assert (other.embed_phrases(PHRASES) - phrases).abs().max() > 0.2
+    others = other.embed_regions(photo, boxes)
+    assert (others.embeddings - regions.embeddings).abs().max() > 0.2
+    assert (others.described - regions.described).abs().max() > 0.4
+    assert (other.embed_phrases(PHRASES, CONTEXTS) - phrases).abs().max() > 0.2
+    assert np.abs(other.locate(others, PHRASES, CONTEXTS).boxes - refined).max() > 0.1 * max(photo.shape)
+
+
+@pytest.mark.parametrize(("refiner", "context"), [(0, 0), (0, 3), (8, 0), (24, 5)])
+def test_settings_come_back_and_with_them_every_part(make_pipeline, tmp_path, refiner, context):
+    made = make_pipeline(refiner=refiner, context=context)
+    save_checkpoint(made, tmp_path / "a.safetensors", {})
+    loaded, _ = load_checkpoint(tmp_path / "a.safetensors")
+    assert loaded.settings == made.settings and loaded.settings.network.refiner == refiner
+    assert (loaded.network.refiner is None) == (refiner == 0)
+    assert loaded.text_encoder.settings() == made.text_encoder.settings()
+    assert (loaded.text_encoder.context, loaded.text_encoder.feature_size) == (context, 48 if context else 24)
+    loaded.for_inference("cpu", "float32")
+    both = [pipeline.embed_phrases(["a man"] * 2, [ALONE, Context("the", "in red")]) for pipeline in (made, loaded)]
+    torch.testing.assert_close(both[1], both[0], atol=4e-3, rtol=0)
+    assert torch.allclose(*both[1]) == (context == 0)
+
+
+def test_a_calibration_comes_back_and_none_stays_none(make_pipeline, checkpoint, tmp_path):
+    assert load_checkpoint(checkpoint)[0].calibration is None
+    made = make_pipeline()
+    rng = torch.Generator().manual_seed(0)
+    bank = torch.nn.functional.normalize(torch.randn(7, 24, generator=rng), dim=1)
+    made.calibration = Calibration(bank, *torch.randn(2, len(EVIDENCE) + 1, generator=rng))
+    save_checkpoint(made, tmp_path / "a.safetensors", {})
+    loaded = load_checkpoint(tmp_path / "a.safetensors")[0].calibration
+    for name, tensor in vars(made.calibration).items():
+        assert getattr(loaded, name).dtype == torch.float32
+        torch.testing.assert_close(getattr(loaded, name), tensor, atol=2e-3, rtol=2e-3)
 
 
 def test_saving_leaves_the_pipeline_in_training(make_pipeline, tmp_path, photos):
@@ -57,7 +97,8 @@ def test_saving_leaves_the_pipeline_in_training(make_pipeline, tmp_path, photos)
     state = {name: tensor.clone() for name, tensor in pipeline.state_dict().items()}
     save_checkpoint(pipeline, tmp_path / "a.safetensors", {})
     assert all(torch.equal(tensor, state[name]) for name, tensor in pipeline.state_dict().items())
-    assert torch.equal(pipeline.embed_regions(photo, boxes), before)
+    after = pipeline.embed_regions(photo, boxes)
+    assert torch.equal(after.embeddings, before.embeddings) and torch.equal(after.described, before.described)
     assert all(parameter.requires_grad for parameter in pipeline.parameters())
 
 
@@ -71,11 +112,13 @@ def test_a_loaded_checkpoint_saves_as_the_same_file(checkpoint, tmp_path):
 def test_tensors_are_float16_and_the_metadata_says_what_they_are(checkpoint):
     with safe_open(checkpoint, framework="pt") as file:
         metadata = file.metadata()
-    assert (metadata["format"], metadata["version"]) == ("sspe", "1")
+    assert (metadata["format"], metadata["version"]) == ("sspe", VERSION)
     settings, text, about = (json.loads(metadata[name]) for name in ("settings", "text", "about"))
     assert settings["regions"]["side"] == 96 and settings["network"]["embedding"] == 24
+    assert settings["regions"]["surroundings"] == settings["network"]["refiner"] == 16
     assert settings["proposals"]["count"] == 40
     assert text["name"] == "mean" and text["settings"]["words"][0][:3] == ["a", "the", "man"]
+    assert text["settings"]["context"] == 3
     assert about["recipe"] == "none" and torch.__version__.startswith(about["libraries"]["torch"])
     floating = [tensor for tensor in load_file(checkpoint).values() if tensor.is_floating_point()]
     assert {tensor.dtype for tensor in floating} == {torch.float16}
@@ -101,10 +144,15 @@ def test_a_failing_save_leaves_the_old_file_whole(make_pipeline, checkpoint, tmp
 
 
 def test_unknown_version(checkpoint, tmp_path):
-    path = rewritten(checkpoint, tmp_path / "new.safetensors", lambda tensors, metadata: metadata.update(version="2"))
-    with pytest.raises(CheckpointError, match="has format version 2 and this sspe reads version 1") as error:
-        load_checkpoint(path)
-    one_sentence(error)
+    for version in ("0", str(int(VERSION) + 1)):
+        path = rewritten(
+            checkpoint, tmp_path / "odd.safetensors", lambda _, metadata, v=version: metadata.update(version=v)
+        )
+        with pytest.raises(
+            CheckpointError, match=f"has format version {version} and this sspe reads version {VERSION}"
+        ) as e:
+            load_checkpoint(path)
+        one_sentence(e)
 
 
 def test_foreign_safetensors(tmp_path):
@@ -114,7 +162,11 @@ def test_foreign_safetensors(tmp_path):
     one_sentence(error)
 
 
-@pytest.mark.parametrize("name", ["network.image.layers.4.bias", "regions.map.0.weight", "text.vectors.0"])
+PARTS = ["network.image.layers.4.bias", "regions.map.0.weight", "text.vectors.0"]
+PARTS += ["network.refiner.changes.bias", "regions.around.describe.weight"]
+
+
+@pytest.mark.parametrize("name", PARTS)
 def test_missing_tensor_is_named(checkpoint, tmp_path, name):
     path = rewritten(checkpoint, tmp_path / "less.safetensors", lambda tensors, metadata: tensors.pop(name))
     with pytest.raises(CheckpointError, match=re.escape(name.removeprefix("text."))) as error:

@@ -1,14 +1,19 @@
 """`sspe evaluate`: the three measures on drawn scenes, their JSON, the choice of photos, and bad input."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import sspe.checkpoint
 from sspe.boxes import iou
 from sspe.data import PHRASE_TYPES, open_dataset
 from sspe.evaluate import MEASURES, main
+from sspe.localizer import Localizer
+from sspe.phrases import Phrase
+from sspe.text.context import Context
 
 LIMIT = 4
 
@@ -30,6 +35,20 @@ def evaluate(checkpoint):
         return code, out, err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def calibrated(make_pipeline, scenes, tmp_path_factory):
+    """A checkpoint that leaves boxes as they are, its probabilities fitted on the val scenes."""
+    from sspe.data.feature_store import FeatureStore
+    from sspe.evaluation.calibration import calibrate
+
+    pipeline = make_pipeline(refiner=0)
+    store = FeatureStore(pipeline.settings.regions.side, pipeline.settings.proposals)
+    calibrate(pipeline, open_dataset(scenes, "train", limit=4), open_dataset(scenes, "val"), store)
+    path = tmp_path_factory.mktemp("calibrated") / "calibrated.safetensors"
+    sspe.checkpoint.save_checkpoint(pipeline, path, {})
+    return path
 
 
 def measured(evaluate, capsys, tmp_path, measure, data, *options):
@@ -59,31 +78,139 @@ def test_localization(evaluate, capsys, tmp_path, scenes):
     assert figures["phrases"] == len(boxed)
     assert "merged box" in figures["protocol"] and "0.5" in figures["protocol"]
     assert set(figures["by_type"]) == {name for phrase in boxed for name in phrase.types} <= set(PHRASE_TYPES)
-    for name, recall_at_1 in figures["by_type"].items():
-        assert 0 <= recall_at_1 <= figures["upper_bound_by_type"][name] <= 1
-        assert figures["phrases_by_type"][name] > 0
+    for name, group in figures["by_type"].items():
+        assert 0 <= group["recall_at_1"] <= group["upper_bound"] <= 1 and 0 <= group["average_precision"] <= 1
+        assert group["phrases"] == sum(name in phrase.types for phrase in boxed)
+    assert sum(group["phrases"] for group in figures["by_size"].values()) == len(boxed)
+    assert figures["by_resolution"] == {} and not {"confidence", "present"} & set(figures)
     for told in (f"{100 * figures['recall_at_10']:.2f}", "R@5", "bound", "whole photo", "people", figures["protocol"]):
         assert told in table
 
 
-def test_localization_agrees_with_the_localizer(evaluate, capsys, tmp_path, scenes, tiny_localizer):
-    figures, _ = measured(evaluate, capsys, tmp_path, "localization", scenes, "--limit", LIMIT)
-    hits, bound, whole = {1: [], 5: [], 10: []}, [], []
+@pytest.mark.parametrize("name", ["checkpoint", "calibrated"])
+def test_localization_agrees_with_the_localizer(evaluate, capsys, tmp_path, scenes, request, name):
+    used = request.getfixturevalue(name)
+    localizer = Localizer.from_pretrained(used, device="cpu", precision="float32")
+    figures, _ = measured(evaluate, capsys, tmp_path, "localization", scenes, "--limit", LIMIT, "--checkpoint", used)
+    hits, bound, whole, answers, alone = {1: [], 5: [], 10: []}, [], [], [], []
     for photo in open_dataset(scenes, limit=LIMIT):
-        view = tiny_localizer.see(photo.path)
-        for sentence in photo.sentences:
-            for phrase in (phrase for phrase in sentence.phrases if len(phrase.boxes)):
-                y = tiny_localizer.pipeline.embed_phrases([phrase.text])[0]
-                best = np.argsort(-(view.embeddings @ y).numpy(), kind="stable")
-                right = iou(phrase.box, view.boxes)[0] >= 0.5
+        view = localizer.see(photo.path)
+        for s in photo.sentences:
+            for phrase in (phrase for phrase in s.phrases if len(phrase.boxes)):
+                context = Context.of(s.text, phrase.start, phrase.end)
+                located = localizer.pipeline.locate(view.regions, [phrase.text], [context])
+                best = [r for r in np.argsort(-located.scores[0], kind="stable") if r != located.kept[0][0]]
+                best.insert(0, located.kept[0][0])
+                right = iou(phrase.box, located.boxes[0])[0] >= 0.5
                 for k, found in hits.items():
                     found.append(right[best[:k]].any())
                 bound.append(right.any())
-                whole.append(right[0])  # the whole photo is the first of the boxes
+                height, width = view.photo.shape[:2]
+                whole.append(iou(phrase.box, [0, 0, width, height])[0, 0] >= 0.5)
+                # As a user would ask, for the phrase of the sentence and for it alone.
+                asked = [Phrase(phrase.text, phrase.start, phrase.end, "head")]
+                answer = localizer.ground(view, s.text, asked).phrases[0]
+                answers.append(iou(phrase.box, answer.box)[0, 0] >= 0.5)
+                alone.append(iou(phrase.box, view.find(phrase.text).box)[0, 0] >= 0.5)
     for k, found in hits.items():
         assert figures[f"recall_at_{k}"] == pytest.approx(np.mean(found), abs=0.02)  # the cache rounds boxes
-    assert figures["upper_bound"] == pytest.approx(np.mean(bound))
+    assert figures["recall_at_1"] == pytest.approx(np.mean(answers), abs=0.02)
+    assert figures["recall_at_1_without_sentence"] == pytest.approx(np.mean(alone), abs=0.02)
+    assert figures["upper_bound"] == pytest.approx(np.mean(bound), abs=0.02)
     assert figures["floor_whole_photo"] == pytest.approx(np.mean(whole))
+
+
+def test_full_size_photos_apart(evaluate, capsys, tmp_path, scenes):
+    root = tmp_path / "scenes"
+    shutil.copytree(scenes, root)
+    photos = open_dataset(scenes, limit=LIMIT)
+    (root / "full_resolution.txt").write_text(f"{photos[1].id}\n{photos[3].id}\n1000000\n")
+    figures, table = measured(evaluate, capsys, tmp_path, "localization", root, "--limit", LIMIT)
+    full, smaller = figures["by_resolution"]["full-size photos"], figures["by_resolution"]["smaller photos"]
+    boxed = [sum(len(p.boxes) > 0 for s in photo.sentences for p in s.phrases) for photo in photos]
+    assert (full["phrases"], smaller["phrases"]) == (boxed[1] + boxed[3], boxed[0] + boxed[2])
+    mean = (full["recall_at_1"] * full["phrases"] + smaller["recall_at_1"] * smaller["phrases"]) / sum(boxed)
+    assert mean == pytest.approx(figures["recall_at_1"])
+    assert "full-size photos" in table
+
+
+# Probabilities, saved results, pictures
+
+
+def test_probabilities_are_measured_as_they_are_and_cross_fitted(evaluate, capsys, tmp_path, scenes, calibrated):
+    checkpoint = ("--checkpoint", calibrated)
+    figures, table = measured(evaluate, capsys, tmp_path, "localization", scenes, *checkpoint)
+    diagrams = tmp_path / "deep" / "reliability.png"
+    options = (*checkpoint, "--cross-fit", "--reliability", diagrams)
+    fitted, _ = measured(evaluate, capsys, tmp_path, "localization", scenes, *options)
+    judged = ("confidence", "present")
+    assert {k: v for k, v in fitted.items() if k not in judged} == {k: v for k, v in figures.items() if k not in judged}
+    for name in judged:
+        assert shares([figures[name][of] for of in ("ece", "brier", "auroc")])
+        assert figures[name] != fitted[name]
+        assert figures[name]["count"] == fitted[name]["count"] == sum(count for *_, count in fitted[name]["curve"])
+        assert f"{name}: ECE {figures[name]['ece']:.3f}" in table
+    assert figures["present"]["brier"] < fitted["present"]["brier"]  # the checkpoint's own have seen these photos
+    assert figures["confidence"]["count"] == figures["phrases"] < figures["present"]["count"]
+    with Image.open(diagrams) as picture:
+        assert picture.format == "PNG" and picture.width > 900
+
+
+def test_results_are_saved_and_compared(evaluate, capsys, tmp_path, scenes, calibrated):
+    a, b = tmp_path / "deep" / "a.json", tmp_path / "b.json"
+    figures, _ = measured(evaluate, capsys, tmp_path, "localization", scenes, "--limit", LIMIT, "--save", a)
+    options = ("--limit", LIMIT + 1, "--save", b, "--checkpoint", calibrated)
+    assert evaluate(capsys, "localization", scenes, *options)[0] == 0
+    saved = json.loads(a.read_text(encoding="utf-8"))
+    assert saved["about"]["data"] == scenes.name and str(tmp_path) not in a.read_text()
+    assert len(saved["about"]["checkpoint"]) == 12
+    phrases = saved["phrases"]
+    assert len(phrases) == figures["phrases"]
+    assert set(phrases[0]) == set(
+        "photo sentence start text types right answer iou any_iou alone_iou score rank rank_nms confidence "
+        "present".split()
+    )
+    assert np.mean([p["rank"] == 1 for p in phrases]) == pytest.approx(figures["recall_at_1"])
+    assert np.mean([p["rank"] is not None for p in phrases]) == pytest.approx(figures["upper_bound"])
+    for k in (5, 10):
+        for name, key in (("rank", f"recall_at_{k}"), ("rank_nms", f"recall_at_{k}_nms")):
+            assert np.mean([p[name] is not None and p[name] <= k for p in phrases]) == pytest.approx(figures[key])
+    assert all(p["present"] is None for p in phrases)
+    of_photo = {photo.id: photo for photo in open_dataset(scenes, limit=LIMIT)}
+    for p in phrases:
+        sentence = next(s for s in of_photo[p["photo"]].sentences if s.index == p["sentence"])
+        assert sentence.text[p["start"] :].startswith(p["text"])
+        assert iou(p["right"], p["answer"])[0, 0] == pytest.approx(p["iou"], abs=0.01)
+    others = json.loads(b.read_text())["phrases"]
+    assert all(0 < p["present"] < 1 for p in others)
+
+    assert main(["localization", "--compare", str(a), str(b), "--output", str(tmp_path / "c.json")]) == 0
+    out, err = capsys.readouterr()
+    compared = json.loads((tmp_path / "c.json").read_text())
+    right = {(p["photo"], p["sentence"], p["start"]): p["rank"] == 1 for p in others}
+    pairs = [(p["rank"] == 1, right[p["photo"], p["sentence"], p["start"]]) for p in phrases]
+    gained, lost = pairs.count((False, True)), pairs.count((True, False))
+    assert (compared["gained"], compared["lost"]) == (gained, lost) and gained > 0
+    assert compared["difference"] == pytest.approx((gained - lost) / len(pairs))
+    assert compared["interval"][0] <= compared["difference"] <= compared["interval"][1]
+    assert (compared["phrases"], compared["only_in_a"]) == (len(phrases), 0) and compared["only_in_b"] > 0
+    assert compared["recall_at_1_a"] == pytest.approx(figures["recall_at_1"])
+    assert err == "" and f"{len(phrases)} shared phrases of {LIMIT} photos" in out
+
+
+@pytest.mark.parametrize("which", ["worst", "typical"])
+def test_pictures_one_a_photo(evaluate, capsys, tmp_path, scenes, checkpoint, calibrated, which):
+    for number, used in ((3, checkpoint), (1, calibrated)):
+        folder = tmp_path / f"{number}" / which
+        options = ("--limit", LIMIT, "--checkpoint", used, f"--{which}", number, folder)
+        code, _, err = evaluate(capsys, "localization", scenes, *options)
+        assert (code, err) == (0, "")
+        names = sorted(path.name for path in folder.iterdir())
+        assert [name.split("_")[0] for name in names] == [f"{n:02}" for n in range(1, number + 1)]
+        assert len({name.split("_")[1] for name in names}) == number
+        for name in names:
+            with Image.open(folder / name) as picture:
+                assert picture.format == "PNG"
 
 
 def test_proposals(evaluate, capsys, tmp_path, scenes):
@@ -213,10 +340,50 @@ def test_checkpoints_that_are_none(evaluate, capsys, tmp_path, scenes, measure):
 def test_results_that_cannot_be_written_are_found_out_at_once(evaluate, capsys, tmp_path, scenes, monkeypatch):
     monkeypatch.setattr("sspe.data.open_dataset", lambda *_: pytest.fail("the work began"))
     (tmp_path / "file").write_text("")
-    for measure, option in (("phrases", "--output"), ("proposals", "--output"), ("proposals", "--curve")):
+    asked = [("phrases", "--output"), ("proposals", "--output"), ("proposals", "--curve")]
+    for measure, option in (*asked, ("localization", "--reliability"), ("localization", "--save")):
         for target in (tmp_path, tmp_path / "file" / "below.json"):
             code, out, err = evaluate(capsys, measure, scenes, option, target)
             assert (code, out) == (2, "") and str(target.parent) in err and err.count("\n") == 1
+
+
+def test_probabilities_that_the_checkpoint_does_not_have(evaluate, capsys, tmp_path, scenes):
+    for option in (["--cross-fit"], ["--reliability", tmp_path / "r.png"]):
+        code, out, err = evaluate(capsys, "localization", scenes, "--limit", 1, *option)
+        assert (code, out) == (2, "") and "has no probabilities" in err and err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_few_photos_to_cross_fit(evaluate, capsys, scenes, calibrated):
+    options = ("--limit", 4, "--checkpoint", calibrated, "--cross-fit")
+    code, out, err = evaluate(capsys, "localization", scenes, *options)
+    assert (code, out) == (2, "") and "cannot be fitted on 4 photos" in err and err.count("\n") == 1
+
+
+def test_how_many_pictures(evaluate, capsys, tmp_path, scenes, monkeypatch):
+    monkeypatch.setattr("sspe.localizer.Localizer.from_pretrained", lambda *_: pytest.fail("the work began"))
+    (tmp_path / "file").write_text("")
+    for option in ("--worst", "--typical"):
+        for count in ("0", "-1", "few", "1.5", "²"):
+            code, out, err = evaluate(capsys, "localization", scenes, option, count, tmp_path / "pictures")
+            assert (code, out) == (2, "") and f"{count!r}; give a whole number of at least 1." in err
+            assert err.count("\n") == 1 and not (tmp_path / "pictures").exists()
+        code, out, err = evaluate(capsys, "localization", scenes, option, 3, tmp_path / "file")
+        assert (code, out) == (2, "") and str(tmp_path / "file") in err and err.count("\n") == 1
+
+
+def test_neither_data_nor_results_to_compare(capsys):
+    assert main(["localization"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "give --data, or --compare" in err and err.count("\n") == 1
+
+
+def test_results_that_are_none(capsys, tmp_path):
+    (tmp_path / "other.json").write_text("{}")
+    for file, told in ((tmp_path / "other.json", "holds no saved results"), (tmp_path / "absent", "cannot be read")):
+        assert main(["localization", "--compare", str(file), str(file)]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and str(file) in err and told in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -228,6 +395,9 @@ def test_results_that_cannot_be_written_are_found_out_at_once(evaluate, capsys, 
         ["phrases", "--data", "x", "--limit", "few"],
         ["phrases", "--data", "x", "--ids", "a", "--split", "train"],
         ["phrases", "--data", "x", "--device", "cpu"],
+        ["proposals", "--compare", "a", "b"],
+        ["localization", "--compare", "a"],
+        ["localization", "--data", "x", "--worst", "3"],
     ],
 )
 def test_wrong_usage(line, capsys):

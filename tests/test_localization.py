@@ -1,12 +1,21 @@
 """The result types: dictionaries, COCO, drawings, and the palette they share with the page."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from sspe.localization import Candidate, Localization, LocalizedPhrase, shorten, to_coco
-from sspe.palette import PALETTE, contrast, ink_on, phrase_color, rgb
+from sspe.localization import (
+    PRESENT_THRESHOLD,
+    Candidate,
+    Localization,
+    LocalizedPhrase,
+    format_probability,
+    shorten,
+    to_coco,
+)
+from sspe.palette import DOUBTFUL, PALETTE, contrast, ink_on, phrase_color, rgb
 
 SENTENCE = "A man beside a dog, and a dog."
 
@@ -25,6 +34,13 @@ def _localization(width: int = 200, height: int = 100, sentence: str = SENTENCE)
     return Localization(sentence, width, height, phrases, np.full((height, width, 3), 128, np.uint8))
 
 
+def _calibrated(*present: float, **settings) -> Localization:
+    """The same phrases with these probabilities of being in the photo."""
+    localization = _localization(**settings)
+    phrases = zip(localization.phrases, present, strict=True)
+    return replace(localization, phrases=tuple(replace(p, confidence=0.123456, present=shown) for p, shown in phrases))
+
+
 def test_dictionary_is_json_and_cuts_the_sentence_verbatim():
     found = json.loads(json.dumps(_localization().to_dict()))
     assert (found["width"], found["height"], found["sentence"]) == (200, 100, SENTENCE)
@@ -41,8 +57,36 @@ def test_numpy_numbers_become_plain_ones():
     found = Localization("x", 5, 5, (phrase,), np.zeros((5, 5, 3), np.uint8)).to_dict()
     assert json.loads(json.dumps(found))["phrases"][0] == {
         "text": "x", "start": 0, "end": 1, "head": "x", "box": [1.1, 2.2, 3.3, 4.4], "score": 0.3,
+        "confidence": None, "present": None,
         "candidates": [{"box": [1.1, 2.2, 3.3, 4.4], "score": 0.3}],
     }  # fmt: skip
+
+
+def test_probabilities_are_plain_numbers_or_null():
+    localization = _calibrated(np.float32(0.9), 0.33333333, 0.0)
+    phrases = json.loads(json.dumps(localization.to_dict()))["phrases"]
+    assert [phrase["present"] for phrase in phrases] == [0.9, 0.3333, 0.0]
+    assert [phrase["confidence"] for phrase in phrases] == [0.1235] * 3
+    assert list(phrases[0]).index("confidence") == list(phrases[0]).index("score") + 1
+    annotations = json.loads(json.dumps(localization.to_coco()))["annotations"]
+    assert [(a["confidence"], a["present"]) for a in annotations] == [(0.1235, 0.9), (0.1235, 0.3333), (0.1235, 0.0)]
+    for annotation in _localization().to_coco()["annotations"]:  # COCO has no place for what is not known
+        assert not {"confidence", "present"} & annotation.keys()
+
+
+def test_doubtful_below_the_threshold_only():
+    phrases = _calibrated(PRESENT_THRESHOLD - 0.001, PRESENT_THRESHOLD, 1.0).phrases
+    assert [phrase.doubtful for phrase in phrases] == [True, False, False]
+    assert not any(phrase.doubtful for phrase in _localization().phrases)
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(0, "<1 %"), (0.0099, "<1 %"), (0.01, "1 %"), (0.29, "29 %"), (0.2999, "29 %"), (0.3, "30 %"), (0.999, "99 %"),
+     (np.float32(0.3), "30 %"), (1, "100 %")],
+)  # fmt: skip
+def test_probabilities_are_rounded_down(probability, text):
+    assert format_probability(probability) == text
 
 
 def test_localizations_compare_and_print_without_their_photo():
@@ -89,6 +133,29 @@ def test_drawing_keeps_size_and_photo_and_shows_every_colour():
         assert (pixels == rgb(phrase_color(index))).all(axis=2).any(), f"colour of phrase {index + 1} is missing"
 
 
+def test_a_doubtful_phrase_is_drawn_grey_dashed_and_thinner():
+    box = (100.0, 300.0, 700.0, 700.0)
+    sure = replace(_phrase("a dog", 0, box, 0.5), confidence=0.5, present=0.9)
+    doubtful = replace(sure, present=0.1)
+
+    def drawn(phrase: LocalizedPhrase) -> np.ndarray:
+        return np.asarray(Localization("a dog", 800, 800, (phrase,), np.zeros((800, 800, 3), np.uint8)).draw())
+
+    of_sure, of_doubtful = drawn(sure), drawn(doubtful)
+    assert not (of_doubtful == rgb(PALETTE[0])).all(axis=2).any()
+    assert not (of_sure == rgb(DOUBTFUL)).all(axis=2).any()
+
+    def across(pixels: np.ndarray) -> np.ndarray:
+        """Pixels that are not the black of the photo along the row through the middle of the box."""
+        return pixels[500, 80:120].any(axis=1)
+
+    assert 0 < across(of_doubtful).sum() < across(of_sure).sum()
+    side = of_doubtful[310:690, 101]  # just inside the hair line: grey and white take turns
+    grey, white = ((side == color).all(axis=1) for color in (rgb(DOUBTFUL), (255, 255, 255)))
+    assert (grey | white).all()
+    assert 0.4 < grey.mean() < 0.6
+
+
 def test_lines_grow_with_the_photo():
     def line_width(width: int, height: int) -> int:
         box = (width * 0.25, height * 0.5, width * 0.75, height * 0.9)
@@ -105,7 +172,9 @@ def test_lines_grow_with_the_photo():
 def test_tiny_photos_are_drawn(size):
     width, height = size
     phrases = (_phrase("x", 0, (0.0, 0.0, float(width), float(height)), 0.9),) * 3
-    assert Localization("x", width, height, phrases, np.zeros((height, width, 3), np.uint8)).draw().size == size
+    for shown in (None, 0.9, 0.1):
+        some = tuple(replace(phrase, confidence=shown, present=shown) for phrase in phrases)
+        assert Localization("x", width, height, some, np.zeros((height, width, 3), np.uint8)).draw().size == size
 
 
 def test_labels_keep_off_each_other():
@@ -123,7 +192,7 @@ def test_shorten():
 
 
 def test_ink_is_readable_on_every_colour():
-    assert min(contrast(ink_on(color), color) for color in PALETTE) >= 4.5  # WCAG AA for small text
+    assert min(contrast(ink_on(color), color) for color in (*PALETTE, DOUBTFUL)) >= 4.5  # WCAG AA for small text
     assert contrast("#000000", "#FFFFFF") == pytest.approx(21)
 
 
@@ -150,7 +219,7 @@ def test_colours_stay_apart_for_colour_blind_eyes(deficiency):
         f = np.cbrt(xyz / (0.9505, 1.0, 1.089))
         return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
-    seen = [seen_as(color) for color in PALETTE]
+    seen = [seen_as(color) for color in (*PALETTE, DOUBTFUL)]
     apart = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
     assert min(apart) > 12  # a just noticeable difference is about 2.3
 

@@ -4,13 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sspe.localization import PRESENT_THRESHOLD
 from sspe.localize import main
+from sspe.localizer import Localizer
 
 ROOT = Path(__file__).resolve().parents[1]
 SENTENCE = "A man in a red hat beside “the dog” ☂."
@@ -68,6 +71,31 @@ def test_folders_are_searched_and_photos_keep_their_order(run, photos, tmp_path)
     album = tmp_path / "album"
     names = [str(photos[3]), *(str(album / name) for name in ("c.jpeg", "deeper/a.jpg", "deeper/b.JPG"))]
     assert [found["photo"] for found in json.loads(out)] == names
+
+
+def test_probabilities_are_printed_where_the_checkpoint_is_calibrated(run, photos, monkeypatch):
+    (plain,) = json.loads(run(photos[0], "a dog")[1])
+    assert [(p["confidence"], p["present"]) for p in plain["phrases"]] == [(None, None)]
+
+    def calibrated(self, *arguments, **settings):
+        found = ground(self, *arguments, **settings)
+        return replace(found, phrases=tuple(replace(p, confidence=0.75, present=0.125) for p in found.phrases))
+
+    ground = Localizer.ground
+    monkeypatch.setattr(Localizer, "ground", calibrated)
+    for output_format in ("json", "jsonl", "coco"):
+        found = json.loads(run(photos[0], "a dog", "--format", output_format)[1])
+        (phrase,) = {
+            "json": lambda found: found[0]["phrases"],
+            "jsonl": lambda found: found["phrases"],
+            "coco": lambda found: found["annotations"],
+        }[output_format](found)
+        assert (phrase["confidence"], phrase["present"]) == (0.75, 0.125)
+
+
+def test_help_states_the_threshold(run):
+    code, out, _ = run("--help")
+    assert code == 0 and f'"present" below {PRESENT_THRESHOLD} is probably not there' in " ".join(out.split())
 
 
 def test_progress_goes_to_standard_error(run, photos):

@@ -4,15 +4,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import sspe.checkpoint
-from sspe.boxes import iou
+from sspe.boxes import clip, consensus, iou
 from sspe.errors import CheckpointError, PhotoError, SspeError
 from sspe.localization import Localization
 from sspe.localizer import AHEAD, Localizer
 from sspe.photo import open_photo
 from sspe.phrases import Phrase
+from sspe.pipeline import Pipeline, Regions
+from sspe.text.context import ALONE, Context
 
 SENTENCE = 'A man in a red hat, and  "the large dog" ☂ — with a blue ball.\n'
 
@@ -56,7 +59,7 @@ def test_boxes_grow_with_the_photo(tiny_localizer, photo):
     small = tiny_localizer.see(image)
     large = tiny_localizer.see(image.resize((image.width * 4, image.height * 4), Image.Resampling.NEAREST))
     # Edge Boxes works at a fixed small size, where both photos are nearly the same picture.
-    overlap = iou(small.boxes * 4, large.boxes).max(axis=1)
+    overlap = iou(small.regions.boxes * 4, large.regions.boxes).max(axis=1)
     assert np.median(overlap) > 0.8
 
 
@@ -76,7 +79,7 @@ def test_candidates_are_sorted_and_apart(tiny_localizer, photo):
     for k in (1, 3, 100):
         for phrase in tiny_localizer.ground(view, SENTENCE, top_k=k).phrases:
             scores = [c.score for c in phrase.candidates]
-            assert 1 <= len(scores) <= k and scores == sorted(scores, reverse=True)
+            assert 1 <= len(scores) <= k and scores[1:] == sorted(scores[1:], reverse=True)  # after the answer
             assert all(-1.0001 <= score <= 1.0001 for score in scores)
             overlap = iou(np.array([c.box for c in phrase.candidates]), np.array([c.box for c in phrase.candidates]))
             assert np.triu(overlap, 1).max() <= 0.5 + 1e-6
@@ -88,14 +91,21 @@ def test_candidates_are_sorted_and_apart(tiny_localizer, photo):
     assert [phrase.box for phrase in one] == [phrase.box for phrase in more]
 
 
-def test_the_best_box_has_the_highest_cosine_of_all(tiny_localizer, photo):
+def test_the_answer_is_the_consensus_of_the_refined_boxes(tiny_localizer, photo):
     view = tiny_localizer.see(photo)
     phrase = view.find("a red ball")
     y = tiny_localizer.pipeline.embed_phrases(["a red ball"]).numpy()[0]
-    cosines = view.embeddings.numpy() @ y
-    assert np.allclose(np.linalg.norm(view.embeddings.numpy(), axis=1), 1, atol=1e-5)
-    assert phrase.score == pytest.approx(cosines.max(), abs=1e-6)
-    assert phrase.box == pytest.approx(tuple(view.boxes[cosines.argmax()]))
+    embeddings = view.regions.embeddings.numpy()
+    cosines = embeddings @ y
+    assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    refiner, described = tiny_localizer.pipeline.network.refiner, view.regions.described
+    with torch.inference_mode():
+        refined = refiner(described, torch.from_numpy(y), torch.from_numpy(view.regions.boxes)).numpy()
+    placed = clip(refined, view.regions.width, view.regions.height)
+    winner, mean, _ = consensus(placed, cosines)
+    assert phrase.score == pytest.approx(cosines[winner], abs=1e-6)
+    assert phrase.box == pytest.approx(tuple(mean), abs=1e-2)
+    assert iou(mean, placed[winner]) > 0.5
 
 
 def test_every_way_to_give_a_photo(tiny_localizer, photo):
@@ -108,8 +118,11 @@ def test_every_way_to_give_a_photo(tiny_localizer, photo):
 
 def test_both_halves_are_the_whole(tiny_localizer, photo):
     view = tiny_localizer.see(photo)
-    assert view.boxes.dtype == np.float32 and view.boxes.shape == (len(view.embeddings), 4)
-    assert view.boxes[0].tolist() == [0, 0, view.photo.shape[1], view.photo.shape[0]]
+    regions = view.regions
+    assert regions.boxes.dtype == np.float32 and regions.boxes.shape == (len(regions.embeddings), 4)
+    assert (regions.width, regions.height) == (view.photo.shape[1], view.photo.shape[0])
+    assert regions.boxes[0].tolist() == [0, 0, regions.width, regions.height]
+    assert view.nbytes == view.photo.nbytes + 4 * len(regions.boxes) * (4 + 24 + 16)  # embedding 24, refiner 16
     for sentence in (SENTENCE, "A woman."):
         assert plain(tiny_localizer.ground(view, sentence, top_k=2)) == plain(tiny_localizer(photo, sentence, top_k=2))
 
@@ -117,9 +130,31 @@ def test_both_halves_are_the_whole(tiny_localizer, photo):
 def test_each_phrase_is_localized_for_itself(tiny_localizer, photo):
     view = tiny_localizer.see(photo)
     for together in tiny_localizer.ground(view, SENTENCE, top_k=3).phrases:
-        alone = view.find(together.text, top_k=3)
-        assert alone.box == together.box and alone.score == pytest.approx(together.score, abs=1e-6)
-        assert [c.box for c in alone.candidates] == [c.box for c in together.candidates]
+        span = Phrase(together.text, together.start, together.end, together.head)
+        alone = tiny_localizer.ground(view, SENTENCE, [span], top_k=3).phrases[0]
+        assert alone.box == pytest.approx(together.box, abs=1e-3)
+        assert alone.score == pytest.approx(together.score, abs=1e-6)
+        assert len(alone.candidates) == len(together.candidates)
+        for a, b in zip(alone.candidates, together.candidates, strict=True):
+            assert a.box == pytest.approx(b.box, abs=1e-3)
+
+
+def test_a_phrase_is_read_in_its_sentence(tiny_localizer, photo):
+    """The same words in two sentences, and in two places of one; alone they are what `find` looks for."""
+    view = tiny_localizer.see(photo)
+    sentence = "A man in red, and a man in a striped hat."
+    first, _, second, _ = tiny_localizer.ground(view, sentence, [
+        Phrase("A man", 0, 5, "man"), Phrase("red", 9, 12, "red"), Phrase("a man", 18, 23, "man"),
+        Phrase("a striped hat", 27, 40, "hat"),
+    ]).phrases  # fmt: skip
+    by_hand = tiny_localizer.pipeline.embed_phrases(
+        ["A man", "a man"], [Context("", "in red and"), Context("in red and", "in a striped")]
+    )
+    best = (by_hand @ view.regions.embeddings.T).max(dim=1).values.tolist()
+    assert [first.score, second.score] == pytest.approx(best, abs=1e-6)
+    assert abs(first.score - second.score) > 1e-3
+    assert abs(view.find("a man").score - first.score) > 1e-3
+    assert view.find("a man").score == tiny_localizer.ground(view, "a man !").phrases[0].score
 
 
 def test_find_takes_the_phrase_as_it_is(tiny_localizer, photo):
@@ -194,10 +229,15 @@ def test_the_same_again(tiny_localizer, checkpoint, photo):
 def test_bfloat16_is_near(checkpoint, tiny_localizer, photo):
     rough = Localizer.from_pretrained(checkpoint, device="cpu", precision="bfloat16")
     view, exact = rough.see(photo), tiny_localizer.see(photo)
-    assert (view.boxes == exact.boxes).all()
-    cosine = (view.embeddings.float() * exact.embeddings).sum(dim=1)
+    a, b = view.regions, exact.regions
+    assert (a.boxes == b.boxes).all()
+    cosine = (a.embeddings.float() * b.embeddings).sum(dim=1)
     assert cosine.min() > 0.95
-    assert not (view.embeddings == exact.embeddings).all()  # it was bfloat16
+    assert not (a.embeddings == b.embeddings).all()  # it was bfloat16
+    phrases = ["a man", "a red ball"]
+    placed, exactly = rough.pipeline.locate(a, phrases).boxes, tiny_localizer.pipeline.locate(b, phrases).boxes
+    assert placed.dtype == np.float32
+    assert np.median(np.abs(placed - exactly)) < 0.02 * max(b.width, b.height)
 
 
 def test_a_long_sentence(tiny_localizer, photo):
@@ -205,6 +245,95 @@ def test_a_long_sentence(tiny_localizer, photo):
     found = tiny_localizer(photo, sentence)
     assert len(found.phrases) == 600
     assert all(sentence[p.start : p.end] == p.text for p in found.phrases)
+
+
+# Locating in the pipeline
+
+ASKED = ["a man", "a large red ball", "a man", "unheard-of zyx"]
+CONTEXTS = [Context("", "in red"), ALONE, Context("a dog and", "in a striped hat"), Context("the", "")]
+
+
+@pytest.fixture(scope="module")
+def located_regions(tiny_localizer, photo) -> Regions:
+    return tiny_localizer.see(photo).regions
+
+
+def test_regions_know_their_photo(tiny_localizer, located_regions, photo):
+    pixels = open_photo(photo)
+    regions = tiny_localizer.pipeline.embed_regions(pixels, located_regions.boxes[3:8])
+    assert (regions.width, regions.height) == (pixels.shape[1], pixels.shape[0])
+    assert regions.embeddings.shape == (5, 24) and regions.described.shape == (5, 16)
+    torch.testing.assert_close(regions.embeddings, located_regions.embeddings[3:8], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(regions.described, located_regions.described[3:8], rtol=1e-3, atol=1e-3)
+
+
+def test_all_pairs_at_once_are_each_for_itself(tiny_localizer, located_regions):
+    pipeline, regions = tiny_localizer.pipeline, located_regions
+    located = pipeline.locate(regions, ASKED, CONTEXTS)
+    count = len(regions.boxes)
+    assert located.scores.shape == (4, count) and located.boxes.shape == (4, count, 4)
+    assert located.scores.dtype == located.boxes.dtype == np.float32
+    assert located.evidence is located.confidence is located.present is None  # this one is not calibrated
+    limit = np.array([regions.width, regions.height] * 2)
+    for p, (phrase, context) in enumerate(zip(ASKED, CONTEXTS, strict=True)):
+        y = pipeline.embed_phrases([phrase], [context])[0]
+        for r in set(range(0, count, 7)) - {int(located.kept[p][0])}:  # the answer's is a mean of several
+            box = torch.from_numpy(regions.boxes[r])
+            refined = pipeline.network.refiner(regions.described[r], y, box).numpy()
+            np.testing.assert_allclose(located.boxes[p, r], np.clip(refined, 0, limit), atol=1e-2)
+            assert located.scores[p, r] == pytest.approx(float(y @ regions.embeddings[r]), abs=1e-5)
+    moved = np.abs(located.boxes - regions.boxes).max(axis=(1, 2))
+    assert moved.min() > 5  # pixels: these weights do refine, each phrase its own way
+    assert np.abs(located.boxes[0] - located.boxes[2]).max() > 1
+
+
+def test_refined_boxes_lie_inside_the_photo(tiny_localizer, make_pipeline, located_regions, photo):
+    wild = make_pipeline().for_inference("cpu", "float32")
+    with torch.no_grad():
+        wild.network.refiner.changes.weight.mul_(10)
+    for pipeline in (tiny_localizer.pipeline, wild):
+        boxes = pipeline.locate(pipeline.embed_regions(open_photo(photo), located_regions.boxes), ASKED).boxes
+        assert boxes.min() >= 0 and boxes[..., 2].max() <= located_regions.width
+        assert boxes[..., 3].max() <= located_regions.height and (boxes[..., 2:] >= boxes[..., :2]).all()
+    assert (boxes == 0).any() and (boxes[..., 2] == located_regions.width).any()  # there was something to clip
+
+
+def test_what_is_kept_is_apart_where_the_phrase_would_place_it(tiny_localizer, located_regions):
+    located = tiny_localizer.pipeline.locate(located_regions, ASKED, CONTEXTS)
+    for scores, boxes, kept in zip(located.scores, located.boxes, located.kept, strict=True):
+        expected = [int(kept[0])]  # the answer, then the others by score
+        for r in np.argsort(-scores, kind="stable"):
+            if iou(boxes[r], boxes[expected]).max() <= 0.5:
+                expected.append(int(r))
+        assert kept.tolist() == expected
+
+
+def test_a_pipeline_without_refinement_returns_its_proposals(make_pipeline, located_regions, photo):
+    pipeline: Pipeline = make_pipeline(refiner=0).for_inference("cpu", "float32")
+    regions = pipeline.embed_regions(open_photo(photo), located_regions.boxes)
+    assert regions.described is None and regions.nbytes == 4 * len(regions.boxes) * (4 + 24)
+    located = pipeline.locate(regions, ASKED, CONTEXTS)
+    assert located.boxes.shape == (4, len(regions.boxes), 4)
+    for boxes, kept in zip(located.boxes, located.kept, strict=True):
+        others = np.arange(len(boxes)) != kept[0]  # the answer's is a mean of several
+        assert np.array_equal(boxes[others], regions.boxes[others])
+    found = Localizer(pipeline, "cpu", "float32")(photo, SENTENCE, top_k=4)
+    proposals = {tuple(box) for box in regions.boxes.tolist()}
+    assert {c.box for phrase in found.phrases for c in phrase.candidates[1:]} <= proposals
+
+
+def test_a_pipeline_without_context_reads_the_phrase_alone(make_pipeline, located_regions, photo):
+    pipeline = make_pipeline(context=0).for_inference("cpu", "float32")
+    assert torch.equal(pipeline.embed_phrases(ASKED, CONTEXTS), pipeline.embed_phrases(ASKED))
+    regions = pipeline.embed_regions(open_photo(photo), located_regions.boxes)
+    located = pipeline.locate(regions, ASKED, CONTEXTS)
+    assert np.array_equal(located.boxes[0], located.boxes[2])
+
+
+def test_no_phrases_are_located_nowhere(tiny_localizer, located_regions):
+    count = len(located_regions.boxes)
+    located = tiny_localizer.pipeline.locate(located_regions, [], [])
+    assert located.scores.shape == (0, count) and located.boxes.shape == (0, count, 4) and located.kept == ()
 
 
 # Batches

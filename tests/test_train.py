@@ -101,6 +101,45 @@ def test_metrics_are_those_of_the_evaluate_command(finished, scenes, tmp_path, c
     assert metrics["photos"] == 4 and metrics["phrases"] > 20
 
 
+def test_too_few_val_photos_leave_the_checkpoint_uncalibrated(finished, scenes, caplog):
+    """Four photos are fewer than the folds; the run says so, and ends well all the same."""
+    pipeline, about = load_checkpoint(finished / "best.safetensors")
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert pipeline.calibration is None and not {"confidence", "present"} & set(metrics)
+    assert about["all_val"] == metrics
+    with caplog.at_level("WARNING"):
+        assert train(scenes, finished, "--resume") == 0
+    assert "cannot be fitted on 4 photos" in caplog.text
+
+
+def test_the_best_checkpoint_is_calibrated(scenes, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train(scenes, run, "--set", "epochs=1", "--val-limit", 12) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    pipeline, about = load_checkpoint(run / "best.safetensors")
+    assert about["all_val"] == metrics and about["epoch"] == 1
+    assert metrics["confidence"]["count"] == metrics["phrases"] < metrics["present"]["count"]
+    assert pipeline.calibration.bank.shape == (8 * 16, 32)  # of the training photos
+    assert pipeline.calibration.present.abs().max() > 0
+    assert (run / "reliability.png").read_bytes().startswith(b"\x89PNG")
+    # The evaluate command comes to the same: what was fitted on other photos, and all else.
+    capsys.readouterr()
+    line = ["localization", "--data", scenes, "--checkpoint", run / "best.safetensors", "--cross-fit", *CPU]
+    assert sspe.evaluate.main([str(part) for part in (*line, "--output", tmp_path / "again.json")]) == 0
+    again = json.loads((tmp_path / "again.json").read_text())
+    for name in ("confidence", "present"):
+        ours, theirs = metrics.pop(name), again.pop(name)
+        for of in ("ece", "brier", "auroc"):
+            assert theirs[of] == pytest.approx(ours[of], abs=0.02)  # the bank is on disk in float16
+        assert (theirs["rate"], theirs["count"]) == (ours["rate"], ours["count"])
+    assert again == metrics
+    # Measured again, a calibrated checkpoint is calibrated anew, not worse.
+    before = load_file(run / "best.safetensors")
+    (run / "reliability.png").unlink()
+    assert train(scenes, run, "--set", "epochs=1", "--val-limit", 12, "--resume") == 0
+    assert same(load_file(run / "best.safetensors"), before) and (run / "reliability.png").exists()
+
+
 def test_words_go_to_standard_error(finished, scenes, capsys):
     assert train(scenes, finished, "--resume") == 0
     out, err = capsys.readouterr()
@@ -129,9 +168,8 @@ def test_training_moves_what_it_should(finished):
 
 
 def test_the_best_epoch_is_kept_not_the_last(scenes, tmp_path, monkeypatch):
-    recalls = iter([0.2, 0.5, 0.3, 0.5])
+    recalls = iter([0.2, 0.5, 0.3])
     monkeypatch.setattr(Run, "_measure", lambda *_: {**MEASURED, "recall_at_1": next(recalls)})
-    monkeypatch.setattr("sspe.evaluation.localization.table", lambda measured: "")
     assert train(scenes, tmp_path / "run", "--set", "epochs=3") == 0
     assert load_checkpoint(tmp_path / "run" / "best.safetensors")[1]["epoch"] == 2
     assert [row["watched_recall_at_1"] for row in rows(tmp_path / "run")] == ["0.2", "0.5", "0.3"]
@@ -235,7 +273,9 @@ def test_a_frozen_backbone_keeps_its_weights(scenes, tmp_path):
 
 
 def test_crops(scenes, tmp_path, capsys):
-    crops = ["--set", "regions.mode=crops", "--set", "regions.crop=32", "--limit", 4, "--val-limit", 2]
+    crops = ["--limit", 4, "--val-limit", 2]
+    for change in ("regions.mode=crops", "regions.crop=32", "regions.surroundings=0"):
+        crops += ["--set", change]
     assert train(scenes, tmp_path / "run", *crops) == 2
     assert "Crops are not fine-tuned" in capsys.readouterr().err
     assert train(scenes, tmp_path / "run", *crops, "--set", "fine_tune=false", "--set", "epochs=1") == 0
@@ -365,7 +405,8 @@ def test_a_short_run_learns(english, tmp_path):
     settings = recipe("synthetic", changes)
     texts = training_photos(open_dataset(data, "train"))[1].texts
     torch.manual_seed(0)
-    text_encoder = create_text_encoder(settings.text.encoder, texts, settings.text.vectors, settings.text.head)
+    text = settings.text
+    text_encoder = create_text_encoder(text.encoder, texts, text.vectors, text.head, text.context)
     untrained = Pipeline(PipelineSettings(settings.regions, settings.network, settings.proposals), text_encoder, True)
     save_checkpoint(untrained, tmp_path / "untrained.safetensors", {})
     line = ["localization", "--data", data, "--checkpoint", tmp_path / "untrained.safetensors", *CPU]

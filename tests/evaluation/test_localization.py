@@ -1,42 +1,75 @@
 """The localization measure, on cases small enough to count by hand."""
 
 import json
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
+from sspe.boxes import nms
 from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
 from sspe.errors import DataError
-from sspe.evaluation.localization import PhraseResult, localize_annotated, measure_localization, table
+from sspe.evaluation.absent import AbsentPhrase
+from sspe.evaluation.localization import (
+    AbsentResult,
+    Judged,
+    average_precision,
+    localize_annotated,
+    measure_localization,
+    table,
+)
+from sspe.pipeline import Located
+from sspe.text.context import ALONE, Context
 
 # Five proposals of a photo of 100 x 50 pixels, relative to it as a store keeps them.
 BOXES = np.array([[0, 0, 1, 1], [0, 0, 0.5, 1], [0, 0, 0.48, 1], [0.5, 0, 1, 1], [0.6, 0.2, 0.8, 0.8]], np.float32)
-PIXELS = BOXES * [100, 50, 100, 50]
-# What the network would answer: the score of each proposal.
+PIXELS = (BOXES * [100, 50, 100, 50]).astype(np.float32)
+# What the network would answer: the score of each proposal, for a phrase in a sentence and for one alone.
 SCORES = {
     "a man": [0.1, 0.8, 0.9, 0.3, 0.2],  # ranking 2, 1, 3, 4, 0
     "his hat": [0.9, 0.5, 0.6, 0.7, 0.1],  # ranking 0, 3, 2, 1, 4
+}
+SCORES_ALONE = {
+    "a man": [0.1, 0.2, 0.3, 0.9, 0.4],
+    "his hat": [0.1, 0.2, 0.3, 0.4, 0.9],
+    "a dog": [0.5, 0.4, 0.3, 0.2, 0.1],
 }
 STORE = SimpleNamespace(get=lambda path: SimpleNamespace(boxes=BOXES))
 
 
 class Scores:
-    """A pipeline whose embeddings make exactly the scores above; remembers what it is asked."""
+    """A pipeline that gives exactly the scores above; remembers what it is asked.
 
-    def __init__(self):
-        self.asked = []
+    ``refined`` are boxes by phrase, in place of the proposals; ``answers`` are regions by phrase, in place of the best
+    scored. With ``calibrated`` the evidence of a phrase is the number of the question and of the phrase in it, its
+    probabilities are hundredths of those.
+    """
 
-    def embed_phrases(self, texts):
-        self.asked.append(list(texts))
-        return torch.tensor([SCORES[text] for text in texts])
+    def __init__(self, refined=None, calibrated=False, answers=None):
+        self.asked, self.refined, self.calibrated, self.answers = [], refined or {}, calibrated, answers or {}
 
     def embed_regions(self, pixels, boxes):
         assert pixels.shape == (50, 100, 3) and boxes.dtype == np.float32
         np.testing.assert_allclose(boxes, PIXELS, rtol=1e-6)
-        return torch.eye(len(boxes))
+        return "the regions"
+
+    def locate(self, regions, phrases, contexts=None):
+        assert regions == "the regions"
+        self.asked.append((list(phrases), contexts if contexts is None else list(contexts)))
+        contexts = contexts or [ALONE] * len(phrases)
+        scores = [(SCORES_ALONE if c == ALONE else SCORES)[p] for p, c in zip(phrases, contexts, strict=True)]
+        scores = np.array(scores, np.float32)
+        boxes = np.stack([self.refined.get(p, PIXELS) for p in phrases])
+        first = scores.copy()
+        for i, phrase in enumerate(phrases):
+            first[i, self.answers.get(phrase, scores[i].argmax())] = 9
+        kept = tuple(nms(places, row) for places, row in zip(boxes, first, strict=True))
+        if not self.calibrated:
+            return Located(scores, boxes, kept)
+        evidence = np.array([[len(self.asked), i] for i in range(len(phrases))], np.float32)
+        return Located(scores, boxes, kept, evidence, evidence[:, 0] / 100, evidence[:, 1] / 100)
 
 
 def annotated(path, *sentences, id="1") -> AnnotatedPhoto:
@@ -60,39 +93,91 @@ def photo(tmp_path):
     )
 
 
-def result(ious, kept=None, types=(), floors=(0.0, 0.0), photo="1") -> PhraseResult:
-    ious = np.array(ious, np.float32)
-    return PhraseResult(photo, 0, "it", types, ious, np.arange(len(ious)) if kept is None else np.array(kept), floors)
-
-
 # Ranking
 
 
 def test_proposals_are_ranked_for_every_phrase_with_a_box(photo):
     pipeline = Scores()
-    results = localize_annotated(pipeline, [photo], STORE)
-    assert pipeline.asked == [["a man", "his hat"]]  # each distinct phrase of the photo once
-    assert [(r.photo, r.sentence, r.text, r.types) for r in results] == [
-        ("1", 0, "a man", ("people",)),
-        ("1", 0, "his hat", ("clothing",)),
-        ("1", 2, "a man", ("people", "other")),
+    results, absent = localize_annotated(pipeline, [photo], STORE)
+    man_in_its_sentence = Context("", " his hat")
+    assert pipeline.asked == [
+        (["a man", "his hat", "a man"], [man_in_its_sentence, Context("a man ", ""), man_in_its_sentence]),
+        (["a man", "his hat"], None),  # alone, each distinct phrase of the photo once
+    ]
+    assert absent == []
+    assert [(r.photo, r.sentence, r.start, r.text, r.types) for r in results] == [
+        ("1", 0, 0, "a man", ("people",)),
+        ("1", 0, 6, "his hat", ("clothing",)),
+        ("1", 2, 0, "a man", ("people", "other")),
     ]
     man, hat, other = results
     np.testing.assert_allclose(man.ious, [0.96, 1, 0, 0, 0.5], atol=1e-6)  # best score first
     np.testing.assert_allclose(hat.ious, [0.12, 0.24, 0, 0, 1], atol=1e-6)  # the union of the hat's two boxes
     np.testing.assert_allclose(other.ious, [0, 0, 1, 0.24, 0.5], atol=1e-6)
+    np.testing.assert_allclose(man.scores, [0.9, 0.8, 0.3, 0.2, 0.1])
+    np.testing.assert_allclose(hat.scores, [0.9, 0.7, 0.6, 0.5, 0.1])
+    for r, right, answer in ((man, [0, 0, 50, 50], PIXELS[2]), (hat, [60, 10, 80, 40], PIXELS[0])):
+        np.testing.assert_allclose(r.right, right)
+        np.testing.assert_allclose(r.answer, answer)
+        assert r.frame == (100, 50) and r.judged == r.judged_alone == Judged(None, None, None)
+
+
+def test_the_nearest_box_and_the_phrase_without_its_sentence(photo):
+    man, hat, other = localize_annotated(Scores(), [photo], STORE)[0]
+    # The whole photo covers the hat's taller box, 10 x 30 pixels, by as much as that box is large.
+    assert hat.any_iou == pytest.approx(300 / 5000) and man.any_iou == pytest.approx(0.96) and other.any_iou == 0
+    # Alone, "a man" answers with the right half and "his hat" with the hat.
+    assert (man.alone_iou, hat.alone_iou, other.alone_iou) == (0, pytest.approx(1), pytest.approx(1))
+
+
+def test_overlaps_are_those_of_the_boxes_refined_for_the_phrase(photo):
+    refined = PIXELS.copy()
+    refined[0] = [60, 10, 80, 40]  # where the best scored proposal goes for the hat
+    man, hat, _ = localize_annotated(Scores({"his hat": refined}), [photo], STORE)[0]
+    np.testing.assert_allclose(hat.ious, [1, 0.24, 0, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(hat.answer, [60, 10, 80, 40])
+    np.testing.assert_array_equal(hat.kept, [0, 1, 2])  # proposal 4 is now the same box, and scored less
+    np.testing.assert_allclose(man.ious, [0.96, 1, 0, 0, 0.5], atol=1e-6)
+
+
+def test_probabilities_of_both_readings_and_of_absent_phrases(photo, tmp_path):
+    dog, hat = AbsentPhrase("a dog", Context("with ", "")), AbsentPhrase("his hat", Context("and ", ""))
+    empty = annotated(tmp_path / "missing.png", [("a man", [], ())], id="2")
+    pipeline = Scores(calibrated=True)
+    absent = {"1": [dog, hat, dog], "2": [hat]}
+    # The third phrase would be asked in its sentence, were it not for its place.
+    results, missing = localize_annotated(pipeline, [empty, photo], STORE, absent=absent)
+    assert pipeline.asked[2:] == [(["a dog", "his hat", "a dog"], [ALONE, hat.context, ALONE])]
+    assert [(a.photo, a.text) for a in missing] == [("1", "a dog"), ("1", "his hat"), ("1", "a dog")]
+    for place, answer in enumerate(missing):
+        np.testing.assert_array_equal(answer.judged.evidence, [3, place])
+        assert (answer.judged.confidence, answer.judged.present) == (pytest.approx(0.03), pytest.approx(place / 100))
+    for place, (r, alone) in enumerate(zip(results, (0, 1, 0), strict=True)):
+        np.testing.assert_array_equal(r.judged.evidence, [1, place])
+        np.testing.assert_array_equal(r.judged_alone.evidence, [2, alone])
+        assert (r.judged.confidence, r.judged.present) == (pytest.approx(0.01), pytest.approx(place / 100))
+        assert isinstance(r.judged.present, float)  # not numpy's, which JSON cannot write
 
 
 def test_suppression_takes_the_second_of_two_that_nearly_agree(photo):
-    man, hat, other = localize_annotated(Scores(), [photo], STORE)
+    man, hat, other = localize_annotated(Scores(), [photo], STORE)[0]
     # Proposal 1 goes for 2, which it overlaps by .96. A half overlaps the whole photo by exactly .5 and stays.
     np.testing.assert_array_equal(man.kept, [0, 2, 3, 4])
     np.testing.assert_array_equal(hat.kept, [0, 1, 2, 4])
     np.testing.assert_array_equal(other.kept, man.kept)  # it depends on the scores alone
 
 
+def test_the_answer_comes_first_whatever_its_score(photo):
+    man, hat, _ = localize_annotated(Scores(answers={"a man": 1}), [photo], STORE)[0]
+    np.testing.assert_allclose(man.ious, [1, 0.96, 0, 0, 0.5], atol=1e-6)
+    np.testing.assert_allclose(man.scores, [0.8, 0.9, 0.3, 0.2, 0.1])
+    np.testing.assert_array_equal(man.kept, [0, 2, 3, 4])  # it suppresses the better scored one
+    np.testing.assert_allclose(man.answer, PIXELS[1])
+    np.testing.assert_allclose(hat.scores, [0.9, 0.7, 0.6, 0.5, 0.1])
+
+
 def test_floors_are_the_whole_photo_and_the_centred_box(photo):
-    man, hat, other = localize_annotated(Scores(), [photo], STORE)
+    man, hat, other = localize_annotated(Scores(), [photo], STORE)[0]
     # The centred box is 10, 5, 90, 45. Of the man's half it covers 40 x 40 of 50 x 50.
     np.testing.assert_allclose(man.floors, [0.5, 1600 / (3200 + 2500 - 1600)], rtol=1e-6)
     np.testing.assert_allclose(hat.floors, [600 / 5000, 600 / 3200], rtol=1e-6)
@@ -102,7 +187,7 @@ def test_floors_are_the_whole_photo_and_the_centred_box(photo):
 def test_a_photo_without_boxes_is_not_even_opened(photo, tmp_path):
     empty = annotated(tmp_path / "missing.png", [("a man", [], ("people",))], [], id="2")
     seen = []
-    results = localize_annotated(Scores(), [empty, photo], STORE, lambda photos: seen.extend(photos) or photos)
+    results, _ = localize_annotated(Scores(), [empty, photo], STORE, lambda photos: seen.extend(photos) or photos)
     assert {r.photo for r in results} == {"1"} and [p.id for p in seen] == ["2", "1"]
 
 
@@ -110,19 +195,25 @@ def test_a_photo_without_boxes_is_not_even_opened(photo, tmp_path):
 
 
 def test_the_measure_by_hand(photo):
-    measured = measure_localization(localize_annotated(Scores(), [photo], STORE))
+    measured = measure_localization(localize_annotated(Scores(), [photo], STORE)[0])
     # The man is hit at rank 1, the hat at rank 5, the other man at rank 3.
     assert measured["recall_at_1"] == measured["recall_at_1_nms"] == pytest.approx(1 / 3)
     assert measured["recall_at_5"] == measured["recall_at_10"] == measured["upper_bound"] == 1
-    assert measured["by_type"] == {"people": 0.5, "clothing": 0, "other": 0}
-    assert measured["upper_bound_by_type"] == {"people": 1, "clothing": 1, "other": 1}
-    assert measured["phrases_by_type"] == {"people": 2, "clothing": 1, "other": 1}  # two types count in both
+    of_type = measured["by_type"]  # two types count in both
+    assert {name: group["recall_at_1"] for name, group in of_type.items()} == {"people": 0.5, "clothing": 0, "other": 0}
+    assert {name: group["phrases"] for name, group in of_type.items()} == {"people": 2, "clothing": 1, "other": 1}
+    assert all(group["upper_bound"] == 1 for group in of_type.values())
+    assert measured["recall_at_1_any_box"] == pytest.approx(1 / 3)
+    assert measured["recall_at_1_without_sentence"] == pytest.approx(2 / 3)
+    assert measured["mean_iou"] == pytest.approx((0.96 + 0.12 + 0) / 3)
+    assert measured["by_resolution"] == {} and "present" not in measured and "confidence" not in measured
     assert measured["floor_whole_photo"] == pytest.approx(2 / 3) and measured["floor_centred_box"] == 0
     assert (measured["phrases"], measured["photos"]) == (3, 1)
     assert "merged box" in measured["protocol"] and "after NMS at 0.5" in measured["protocol"]
+    assert "in its sentence" in measured["protocol"]
 
 
-def test_five_and_ten_count_what_is_ranked_that_far_raw_and_after_suppression():
+def test_five_and_ten_count_what_is_ranked_that_far_raw_and_after_suppression(result):
     miss = [0.1] * 12
     sixth, twelfth = miss.copy(), miss.copy()
     sixth[5] = twelfth[11] = 0.9
@@ -139,7 +230,7 @@ def test_five_and_ten_count_what_is_ranked_that_far_raw_and_after_suppression():
     assert measured["upper_bound"] == 0.75
 
 
-def test_an_overlap_of_exactly_a_half_counts_and_less_does_not():
+def test_an_overlap_of_exactly_a_half_counts_and_less_does_not(result):
     below = float(np.nextafter(np.float32(0.5), np.float32(0)))
     people, other = ("people",), ("other",)
     measured = measure_localization(
@@ -147,33 +238,172 @@ def test_an_overlap_of_exactly_a_half_counts_and_less_does_not():
     )
     assert measured["recall_at_1"] == measured["upper_bound"] == measured["floor_whole_photo"] == 0.5
     assert measured["floor_centred_box"] == 0
-    assert measured["by_type"] == measured["upper_bound_by_type"] == {"people": 1, "other": 0}
-    assert measure_localization([result([0.5])], threshold=0.7)["recall_at_1"] == 0
+    for of_type, rate in (("people", 1), ("other", 0)):
+        group = measured["by_type"][of_type]
+        assert group["recall_at_1"] == group["upper_bound"] == group["average_precision"] == rate
+    assert measured["recall_at_1_any_box"] == measured["recall_at_1_without_sentence"] == 0.5
 
 
-def test_fewer_proposals_than_ranks_and_phrases_without_a_type():
+def test_fewer_proposals_than_ranks_and_phrases_without_a_type(result):
     measured = measure_localization([result([0.6]), result([0.2, 0.7], photo="2")])
     assert (measured["recall_at_1"], measured["recall_at_5"], measured["recall_at_10"]) == (0.5, 1, 1)
-    assert measured["by_type"] == measured["phrases_by_type"] == {} and measured["photos"] == 2
+    assert measured["by_type"] == {} and measured["photos"] == 2
+
+
+def test_groups_by_the_share_of_the_photo_that_the_box_covers(result):
+    def sized(width, height, ious):
+        return result(ious, right=np.array([0, 0, width, height], np.float32), frame=(200, 50))
+
+    boxes = [(10, 10), (30, 9.99), (30, 10), (119.9, 10), (120, 10), (80, 50), (200, 50)]
+    # in percent: 1, just below 3, 3, just below 12, 12, 40, 100
+    measured = measure_localization([sized(*box, [0.9 if i % 2 else 0.1, 0.9]) for i, box in enumerate(boxes)])
+    found = {name: (group["phrases"], group["recall_at_1"]) for name, group in measured["by_size"].items()}
+    assert found == {
+        "under 3 % of the photo": (2, 0.5),
+        "3 to 12 %": (2, 0.5),
+        "12 to 40 %": (1, 0),
+        "over 40 %": (2, 0.5),
+    }
+    assert all(set(group) == {"recall_at_1", "upper_bound", "phrases"} for group in measured["by_size"].values())
+    assert all(group["upper_bound"] == 1 for group in measured["by_size"].values())
+
+
+def test_groups_by_resolution(result):
+    results = [result([0.9], photo="7"), result([0.1], photo="8"), result([0.1, 0.6], photo="9")]
+    of_resolution = measure_localization(results, full_size={"7", "9", "another"})["by_resolution"]
+    assert of_resolution == {
+        "full-size photos": {"recall_at_1": 0.5, "upper_bound": 1, "phrases": 2},
+        "smaller photos": {"recall_at_1": 0, "upper_bound": 0, "phrases": 1},
+    }
+    assert list(measure_localization(results, full_size={"another"})["by_resolution"]) == ["smaller photos"]
+
+
+# Average precision
+
+
+def test_average_precision_by_hand(result):
+    results = [
+        # The second right box is a false one; the third candidate is suppressed and does not count at all.
+        result([0.8, 0.6, 0.7], kept=[0, 2], scores=[0.9, 0.85, 0.8]),
+        result([0.1, 0.5], scores=[0.7, 0.5]),
+        result([0.2], scores=[0.6]),
+    ]
+    # Pooled by score: .9 true, .8, .7 and .6 false, .5 true. Recall 1/3 at precision 1, 2/3 at 2/5; the rest never.
+    assert average_precision(results) == pytest.approx((4 * 1 + 3 * 2 / 5 + 4 * 0) / 11)
+
+
+@pytest.mark.parametrize("right", range(11))
+def test_a_recall_of_exactly_a_tenth_step_reaches_it(result, right):
+    results = [result([0.9], scores=[0.8]) for _ in range(right)] + [result([0.1], scores=[0.2])] * (10 - right)
+    # Each step up to right / 10 at precision 1, recall 0 among them even where nothing is right.
+    assert average_precision(results) == pytest.approx((right + 1 if right else 0) / 11)
+
+
+def test_average_precision_against_a_literal_computation(result):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        results = []
+        for _ in range(int(rng.integers(1, 12))):
+            count = int(rng.integers(1, 6))
+            kept = np.flatnonzero(rng.random(count) < 0.7)
+            results.append(
+                result(
+                    rng.random(count),
+                    kept=kept if len(kept) else [0],
+                    scores=np.sort(rng.random(count))[::-1],
+                )
+            )
+        pool = []
+        for r in results:
+            taken = False
+            for place in r.kept:
+                true = bool(r.ious[place] >= 0.5) and not taken
+                taken |= true
+                pool.append((float(r.scores[place]), true))
+        pool.sort(reverse=True)
+        points = []  # (recall, precision) after each box
+        for n in range(1, len(pool) + 1):
+            true = sum(t for _, t in pool[:n])
+            points.append((Fraction(true, len(results)), Fraction(true, n)))
+        total = Fraction(0)
+        for step in range(11):
+            total += max((p for recall, p in points if recall >= Fraction(step, 10)), default=Fraction(0))
+        assert average_precision(results) == pytest.approx(float(total / 11))
+
+
+def test_the_true_positive_is_the_best_scored_right_box(result):
+    results = [result([0.8, 0.9], scores=[0.3, 0.7]), result([0.1], scores=[0.5])]
+    # Pooled by score: .7 true, .5 false, .3 false, being the same phrase's second.
+    assert average_precision(results) == pytest.approx(6 * 1 / 11)
+
+
+def test_average_precision_is_of_the_phrases_of_the_type_alone(result):
+    people = [result([0.1], types=("people",), scores=[0.9]), result([0.8], types=("people", "other"), scores=[0.5])]
+    measured = measure_localization([*people, result([0.1], types=("scene",), scores=[0.99])])
+    # Of the people the first box is false and the second true: recall 1/2 at precision 1/2.
+    assert measured["by_type"]["people"]["average_precision"] == pytest.approx(6 * 0.5 / 11)
+    assert measured["by_type"]["other"]["average_precision"] == 1
+    assert measured["by_type"]["scene"]["average_precision"] == 0
+
+
+# Probabilities
+
+
+def test_probabilities_are_measured_where_there_are_any(result):
+    def sure(ious, confidence, present, alone):
+        evidence = np.zeros(1)
+        return result(ious, judged=Judged(evidence, confidence, present), judged_alone=Judged(evidence, 0.7, alone))
+
+    results = [sure([0.9], 0.8, 0.1, 0.9), sure([0.2, 0.9], 0.4, 0.7, 0.1), sure([0.6], 0.6, 0.1, 0.5)]
+    measured = measure_localization(results)
+    # The first and the third as they are read alone, .7 each; the second in its sentence.
+    assert measured["confidence"]["brier"] == pytest.approx((0.3**2 + 0.4**2 + 0.3**2) / 3)
+    assert (measured["confidence"]["auroc"], measured["confidence"]["count"]) == (1, 3)
+    assert "present" not in measured  # nothing absent was asked for
+
+    absent = [AbsentResult("1", "a dog", Judged(np.zeros(1), 0.5, present)) for present in (0.2, 0.6)]
+    found = measure_localization(results, absent)["present"]
+    # The first and the third are taken as they are read alone: .9, .7, .5 present, .2, .6 not.
+    assert found["brier"] == pytest.approx((0.1**2 + 0.3**2 + 0.5**2 + 0.2**2 + 0.6**2) / 5)
+    assert found["auroc"] == pytest.approx(5 / 6) and (found["count"], found["rate"]) == (5, 0.6)
+
+
+# Text
 
 
 def test_nothing_to_measure_is_said_in_a_sentence(tmp_path):
     photos = [annotated(tmp_path / "missing.png", [("a man", [], ("people",))])]
-    for results in ([], localize_annotated(Scores(), photos, STORE)):
+    for results in ([], localize_annotated(Scores(), photos, STORE)[0]):
         with pytest.raises(DataError, match=r"no phrase with a box.*choose others\.$"):
             measure_localization(results)
 
 
 def test_json_and_table(photo):
-    measured = measure_localization(localize_annotated(Scores(), [photo], STORE))
+    measured = measure_localization(localize_annotated(Scores(), [photo], STORE)[0], full_size={"1"})
     assert json.loads(json.dumps(measured)) == measured
-    rows = {line[:22].strip(): line[22:].split() for line in table(measured).splitlines()[1:]}
+    rows = {line[:28].strip(): line[28:].split() for line in table(measured).splitlines()[1:]}
     assert rows["raw ranking"] == ["33.33", "100.00", "100.00", "100.00"]
     assert rows["after NMS at 0.5"] == ["33.33", "100.00", "100.00"]
-    assert rows["people"] == ["50.00", "100.00", "2"] and rows["clothing"] == ["0.00", "100.00", "1"]
+    assert rows["any of the phrase's boxes"] == ["33.33"] and rows["without the sentence"] == ["66.67"]
+    # Pooled, the first box is true, two are false, then the other man's is true: precision 1 to recall .5, then 1/2.
+    assert rows["people"] == ["50.00", "100.00", f"{100 * 8.5 / 11:.2f}", "2"]
+    assert rows["clothing"][:2] == ["0.00", "100.00"] and rows["clothing"][3] == "1"
+    assert rows["12 to 40 %"] == ["0.00", "100.00", "1"] and rows["over 40 %"] == ["50.00", "100.00", "2"]
+    assert rows["full-size photos"] == ["33.33", "100.00", "3"]
     assert rows["floor: whole photo"] == ["66.67"] and rows["floor: centred 0.8 box"] == ["0.00"]
-    assert list(rows)[3] == "people"  # the most frequent type first
+    assert rows["mean IoU of the answers"] == ["36.00"]
+    assert list(rows)[5] == "people"  # the most frequent type first
     assert table(measured).startswith("3 phrases of 1 photos; merged box")
+
+
+def test_the_table_tells_the_quality_of_the_probabilities(photo):
+    results, _ = localize_annotated(Scores(calibrated=True), [photo], STORE)
+    measured = measure_localization(results)
+    m = measured["confidence"]
+    told = f"confidence: ECE {m['ece']:.3f}, Brier {m['brier']:.3f}, AUROC {m['auroc']:.3f} over 3 answers, 33.3 % of"
+    assert table(measured).splitlines()[-1].startswith(told) and 0 < m["auroc"] < 1
+    measured["confidence"] = {**m, "auroc": None}
+    assert "AUROC undefined over 3 answers" in table(measured)
 
 
 def test_a_real_pipeline_measures_drawn_scenes(make_pipeline, scenes, tmp_path):
@@ -183,11 +413,14 @@ def test_a_real_pipeline_measures_drawn_scenes(make_pipeline, scenes, tmp_path):
     pipeline = make_pipeline()
     photos = open_dataset(scenes, "val", limit=2)
     store = FeatureStore(96, pipeline.settings.proposals, tmp_path)
-    results = localize_annotated(pipeline, photos, store)
+    results, _ = localize_annotated(pipeline, photos, store)
     assert len(results) == sum(len(p.boxes) > 0 for photo in photos for s in photo.sentences for p in s.phrases)
     boxes_of = {photo.id: len(store.get(photo.path).boxes) for photo in photos}
     for r in results:
-        assert len(r.ious) == boxes_of[r.photo]
-        assert (np.diff(r.kept) > 0).all() and r.kept[0] == 0  # the best is always kept
+        assert len(r.ious) == len(r.scores) == boxes_of[r.photo]
+        assert (np.diff(r.scores[1:]) <= 0).all()  # after the answer
+        assert (np.diff(r.kept) > 0).all() and r.kept[0] == 0  # the answer is always kept
+        assert r.any_iou >= 0 and r.judged == Judged()
     measured = measure_localization(results)
     assert 0 <= measured["recall_at_1"] <= measured["recall_at_10"] <= measured["upper_bound"] <= 1
+    assert sum(group["phrases"] for group in measured["by_size"].values()) == measured["phrases"]
