@@ -2,6 +2,9 @@
 
 JSON on standard output, words and progress on standard error. A folder means every photo in it. Exit code 0 when all
 went well, 1 when some photos could not be opened or no phrase was found (the rest is done), 2 for wrong usage.
+
+Beside its cosine (``score``), each phrase carries two probabilities, or null without calibration: ``present``, that the
+photo shows it, and ``confidence``, that its box is right if so.
 """
 
 from __future__ import annotations
@@ -16,13 +19,22 @@ from pathlib import Path
 
 from sspe.errors import PhotoError, SspeError
 from sspe.files import atomic_write, make_folder
+from sspe.localization import PRESENT_THRESHOLD, Localization, to_coco
 
 FORMATS = ("json", "jsonl", "coco")
+
+FIGURES = f"""\
+Each phrase carries its cosine ("score", -1 to 1) and two probabilities (0 to 1; null where the checkpoint was not
+calibrated, and then left out of COCO): "present", that the photo shows it, and "confidence", that its box is right if
+so. A phrase with "present" below {PRESENT_THRESHOLD} is probably not there: --draw makes it grey and dashed.
+"""
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    p = argparse.ArgumentParser(prog="sspe localize", description="Box every noun phrase of a sentence in photos.")
+    p = argparse.ArgumentParser(
+        prog="sspe localize", description="Box every noun phrase of a sentence in photos.", epilog=FIGURES
+    )
     p.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo files or folders of photos")
     p.add_argument("sentence", metavar="SENTENCE", help="what to look for")
     p.add_argument("--top-k", type=int, default=1, metavar="K", help="candidates a phrase (default: %(default)s)")
@@ -62,7 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _localize(options: argparse.Namespace, photos: list[Path]) -> int:
     from tqdm import tqdm
 
-    from sspe.localization import Localization, to_coco
     from sspe.localizer import Localizer
 
     localizer = Localizer.from_pretrained(options.checkpoint, options.device, options.precision)

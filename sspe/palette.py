@@ -1,10 +1,11 @@
 """The one palette of the project: a colour a phrase, on the page and in drawn pictures alike.
 
 The seven hues of Okabe and Ito ("Color Universal Design", 2008) stay apart for readers with any common colour vision
-deficiency. Colour is never the only sign: every phrase also carries its number.
+deficiency. Colour is never the only sign: every phrase also carries its number, and a doubtful one a question mark.
 """
 
 PALETTE = ("#E69F00", "#56B4E9", "#D55E00", "#009E73", "#F0E442", "#0072B2", "#CC79A7")
+DOUBTFUL = "#707070"  # of a phrase probably not in the photo; apart from the hues for colour blind eyes, too
 DARK_INK = "#111111"
 LIGHT_INK = "#FFFFFF"
 

@@ -40,8 +40,7 @@ class SeenPhoto:
     @property
     def nbytes(self) -> int:
         """Memory it holds, in bytes."""
-        arrays = (self.view.photo, self.view.boxes, self.view.embeddings)
-        return sum(int(array.nbytes) for array in arrays) + len(self.preview)
+        return self.view.nbytes + len(self.preview)
 
 
 class LocalizeService:

@@ -16,7 +16,7 @@ TEMPLATE = '<div class="lv"></div>'
 # Gradio wraps this in the id of the component; nesting does the rest.
 CSS = """
 .lv { --muted: color-mix(in srgb, var(--body-text-color) 75%, transparent); display: flex; flex-direction: column;
-  gap: 14px; min-height: 420px; color: var(--body-text-color); }
+  gap: 14px; min-height: 420px; color: var(--body-text-color); container-type: inline-size; }
 .lv * { box-sizing: border-box; }
 .lv-empty { margin: auto; max-width: 34em; padding: 24px; text-align: center; color: var(--muted); }
 .lv-message { margin: 0; padding: 12px 16px; border-radius: 8px; line-height: 1.5; overflow-wrap: anywhere;
@@ -30,12 +30,14 @@ CSS = """
 .lv-box { position: absolute; margin: 0; padding: 0; min-width: 14px; min-height: 14px; cursor: pointer;
   background: transparent; border: 3px solid var(--c); border-radius: 4px; transition: opacity .12s;
   box-shadow: 0 0 0 1.5px rgba(0, 0, 0, .8), inset 0 0 0 1.5px rgba(255, 255, 255, .85); }
-.lv-tag { position: absolute; top: -3px; left: calc(-3px + var(--shift) * 26px); display: block; max-width: 44cqw;
+.lv-tag { position: absolute; top: -3px; left: calc(-3px + var(--shift) * 30px); display: block; max-width: 44cqw;
   padding: 0 7px; font: 600 13px/22px var(--font); white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
   background: var(--c); color: var(--ink); border-radius: 4px; box-shadow: 0 0 0 1.5px rgba(0, 0, 0, .8); }
 .lv-box.raised .lv-tag { top: -25px; }
-.lv-box.right .lv-tag { left: auto; right: calc(-3px + var(--shift) * 26px); }
+.lv-box.right .lv-tag { left: auto; right: calc(-3px + var(--shift) * 30px); }
 .lv-tag span { display: none; }
+.lv-box.doubtful { border-width: 2px; box-shadow: 0 0 0 1px rgba(0, 0, 0, .6);
+  border-image: repeating-linear-gradient(-45deg, var(--c) 0 6px, #fff 6px 10px) 2; }
 .lv-box.active .lv-tag { left: -3px; }
 .lv-box.right.active .lv-tag { left: auto; right: -3px; }
 .lv-box.active .lv-tag span { display: inline; }
@@ -46,12 +48,14 @@ CSS = """
   background: color-mix(in srgb, var(--c) 22%, transparent); box-shadow: inset 0 -3px 0 var(--c);
   -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 .lv-phrase.active { background: color-mix(in srgb, var(--c) 45%, transparent); }
+.lv-phrase.doubtful { box-shadow: none; border-bottom: 2px dashed var(--c); }
+.lv-phrase.doubtful:not(.active) .lv-words, .lv-table .doubtful:not(.active) td { color: var(--muted); }
 .lv.busy .lv-phrase:not(.active), .lv.busy tbody tr:not(.active) { opacity: .45; }
 .lv-number { display: inline-block; min-width: 20px; margin-right: 6px; padding: 0 5px; text-align: center;
   font: 600 12px/19px var(--font); background: var(--c); color: var(--ink); border-radius: 4px;
   border: 1px solid rgba(0, 0, 0, .45); user-select: none; }
 .lv-score { margin-left: 6px; font-size: 13px; font-variant-numeric: tabular-nums; user-select: none;
-  color: var(--body-text-color); opacity: .85; }
+  white-space: nowrap; color: var(--body-text-color); opacity: .85; }
 .lv-table { width: 100%; border-collapse: collapse; font-size: 14px; line-height: 1.4; }
 .lv-table th { padding: 6px 8px; text-align: left; font-weight: 600; color: var(--muted);
   border-bottom: 1px solid var(--border-color-primary); }
@@ -59,19 +63,20 @@ CSS = """
   overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 .lv-table tbody tr { cursor: pointer; transition: opacity .12s; }
 .lv-table tr.active td { background: color-mix(in srgb, var(--c) 14%, transparent); }
-.lv-table td:nth-child(2) { white-space: nowrap; }
-.lv-table td:nth-child(3) { color: var(--muted); }
+.lv-table .lv-figure { white-space: nowrap; }
+.lv-table .lv-pixels { color: var(--muted); }
 .lv-bar { display: inline-block; vertical-align: middle; width: 56px; height: 8px; margin-left: 10px;
   border-radius: 4px; background: var(--border-color-primary); overflow: hidden; }
 .lv-bar i { display: block; height: 100%; background: var(--c); }
 .lv-hint { margin: 0; font-size: 13px; color: var(--muted); }
+.lv-doubt { margin: 0; font-size: 14px; }
 .lv [data-key]:focus-visible { outline: 3px solid var(--body-text-color); outline-offset: 2px; }
 .lv-box:focus-visible { outline-color: #fff !important; }
 @media (max-width: 640px) {
   .lv { min-height: 300px; }
-  .lv-bar { display: none; }
   .lv-table th, .lv-table td { padding: 6px 5px; }
 }
+@container (max-width: 560px) { .lv-table .lv-bar { display: none; } }
 @media (prefers-reduced-motion: reduce) { .lv * { transition: none !important; } }
 """
 
@@ -89,6 +94,7 @@ const linked = (node, mark) => {
   node.dataset.key = mark.key;
   node.style.setProperty('--c', mark.color);
   node.style.setProperty('--ink', mark.ink);
+  node.classList.toggle('doubtful', mark.doubtful);
   return node;
 };
 
@@ -99,6 +105,8 @@ const control = (node, mark, label = '') => {
   return node;
 };
 
+const numberNode = (mark) => make('span', 'lv-number', mark.label);
+
 const photoNode = (view) => {
   const photo = make('div', 'lv-photo');
   photo.style.setProperty('--ratio', view.width / view.height);
@@ -108,13 +116,13 @@ const photoNode = (view) => {
   photo.append(image);
   for (const mark of view.phrases) {
     const box = make('button', 'lv-box' + (mark.raised ? ' raised' : '') + (mark.flush_right ? ' right' : ''));
-    control(box, mark, 'Box ' + mark.key + ': ' + mark.text + ', cosine ' + mark.score);
+    control(box, mark, 'Box ' + mark.key + ': ' + mark.text + ', ' + mark.spoken);
     box.type = 'button';
     for (const side of ['left', 'top', 'width', 'height']) box.style[side] = mark[side] + '%';
     box.style.zIndex = mark.layer;
     box.style.setProperty('--shift', mark.shift);
-    const tag = make('span', 'lv-tag', mark.key);
-    tag.append(make('span', '', ' ' + mark.text + ' ' + mark.score));
+    const tag = make('span', 'lv-tag', mark.label);
+    tag.append(make('span', '', ' ' + mark.text + ' ' + mark.figures[0].text));
     box.append(tag);
     photo.append(box);
   }
@@ -129,9 +137,9 @@ const sentenceNode = (view) => {
     const phrase = control(make('span', 'lv-phrase'), mark);
     phrase.tabIndex = 0;
     phrase.setAttribute('role', 'button');
-    phrase.setAttribute('aria-description', 'phrase ' + mark.key + ', cosine ' + mark.score);
-    const number = make('span', 'lv-number', mark.key);
-    const score = make('span', 'lv-score', mark.score);
+    phrase.setAttribute('aria-description', 'phrase ' + mark.key + ', ' + mark.spoken);
+    const number = numberNode(mark);
+    const score = make('span', 'lv-score', mark.figures[0].text);
     for (const node of [number, score]) node.ariaHidden = 'true';
     phrase.append(number, make('span', 'lv-words', token.text), score);
     sentence.append(phrase);
@@ -142,7 +150,7 @@ const sentenceNode = (view) => {
 const tableNode = (view) => {
   const table = make('table', 'lv-table');
   const head = table.createTHead().insertRow();
-  for (const title of ['Phrase', 'Cosine', 'Box: x1, y1, x2, y2 (px)']) {
+  for (const title of ['Phrase', ...view.columns, 'Box: x1, y1, x2, y2 (px)']) {
     const cell = make('th', '', title);
     cell.scope = 'col';
     head.append(cell);
@@ -150,14 +158,31 @@ const tableNode = (view) => {
   const body = table.createTBody();
   for (const mark of view.phrases) {
     const row = linked(body.insertRow(), mark);
-    row.insertCell().append(make('span', 'lv-number', mark.key), mark.text);
-    const bar = make('span', 'lv-bar');
-    bar.append(make('i'));
-    bar.firstChild.style.width = mark.strength + '%';
-    row.insertCell().append(mark.score, bar);
-    row.insertCell().append(mark.pixels);
+    row.insertCell().append(numberNode(mark), mark.text);
+    for (const figure of mark.figures) {
+      const cell = row.insertCell();
+      const bar = make('span', 'lv-bar');
+      cell.className = 'lv-figure';
+      bar.append(make('i'));
+      bar.firstChild.style.width = figure.strength + '%';
+      cell.append(make('span', 'lv-value', figure.text), bar);
+    }
+    const pixels = row.insertCell();
+    pixels.className = 'lv-pixels';
+    pixels.append(mark.pixels);
   }
   return table;
+};
+
+const doubtNode = (view) => {
+  const note = make('p', 'lv-doubt');
+  const sample = view.phrases.find(mark => mark.doubtful);
+  note.style.setProperty('--c', sample.color);
+  note.style.setProperty('--ink', sample.ink);
+  const number = make('span', 'lv-number', '?');
+  number.ariaHidden = 'true';
+  note.append(number, view.doubt);
+  return note;
 };
 
 const paint = (key) => {
@@ -186,10 +211,12 @@ const show = () => {
   }
   if (!view.src) return;
   root.append(photoNode(view), sentenceNode(view));
+  if (view.doubt) root.append(doubtNode(view));
   if (view.phrases.length) root.append(
     make('p', 'lv-hint',
       'Point at, tap, or tab to a phrase, a box or a row to see what belongs together; click to keep it.'),
     tableNode(view));
+  if (view.explanation) root.append(make('p', 'lv-hint', view.explanation));
 };
 
 const keyOf = (target) => {

@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sspe.localization import Box, Localization, LocalizedPhrase
-from sspe.palette import ink_on, phrase_color
+from sspe.localization import PRESENT_THRESHOLD, Box, Localization, LocalizedPhrase, format_probability
+from sspe.palette import DOUBTFUL, ink_on, phrase_color
+
+# Columns of figures in the table: two probabilities in plain words, or the cosine of a checkpoint without them.
+PROBABILITIES = ("In the photo", "Box right")
+COSINE = ("Cosine",)
+EXPLANATION = "In the photo: how likely the photo shows it at all. Box right: how likely its box fits, if so."
+DOUBT = f"Grey: probably not in this photo (below {format_probability(PRESENT_THRESHOLD)})"
 
 TAG_WIDTH, TAG_HEIGHT = 5.0, 6.0  # per cent of the photo that a number tag roughly takes
 
@@ -21,11 +27,23 @@ class Token:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A number about a phrase: as text, and as the length of its bar in per cent."""
+
+    text: str
+    strength: float
+
+
+@dataclass(frozen=True)
 class PhraseMark:
     """One phrase as the view draws it.
 
     Attributes:
         key: its number as text, "1" for the first; links phrase, box and table row.
+        label: the number as shown; a question mark follows it where the phrase is doubtful.
+        doubtful: probably not in the photo; drawn in grey.
+        figures: one a column of figures; the first stands beside the phrase, too.
+        spoken: the same in words, for those who hear the page.
         left, top, width, height: its box in per cent of the photo.
         pixels: its box as text, whole pixels of the original photo.
         layer: stacking order; a smaller box lies above a larger one, so that both can be reached.
@@ -35,11 +53,13 @@ class PhraseMark:
     """
 
     key: str
+    label: str
     text: str
+    doubtful: bool
     color: str
     ink: str
-    score: str
-    strength: float  # per cent of the score bar
+    figures: tuple[Figure, ...]
+    spoken: str
     pixels: str
     left: float
     top: float
@@ -59,12 +79,16 @@ def view_data(localization: Localization, preview: str, message: str = "") -> di
         preview: the photo as a data URI.
         message: one sentence, shown as a hint.
     """
+    calibrated = is_calibrated(localization)
     return {
         "width": localization.width,
         "height": localization.height,
         "src": preview,
         "tokens": [asdict(token) for token in split_sentence(localization.sentence, localization.phrases)],
         "phrases": [asdict(mark) for mark in phrase_marks(localization)],
+        "columns": list(PROBABILITIES if calibrated else COSINE),
+        "explanation": EXPLANATION if calibrated else "",
+        "doubt": DOUBT if any(phrase.doubtful for phrase in localization.phrases) else "",
         "message": message,
         "failed": False,
     }
@@ -72,7 +96,18 @@ def view_data(localization: Localization, preview: str, message: str = "") -> di
 
 def message_data(message: str) -> dict[str, Any]:
     """A view that shows one sentence about what went wrong, and nothing else."""
-    return {"width": 0, "height": 0, "src": "", "tokens": [], "phrases": [], "message": message, "failed": True}
+    return {
+        "width": 0,
+        "height": 0,
+        "src": "",
+        "tokens": [],
+        "phrases": [],
+        "columns": [],
+        "explanation": "",
+        "doubt": "",
+        "message": message,
+        "failed": True,
+    }
 
 
 def split_sentence(sentence: str, phrases: Sequence[LocalizedPhrase]) -> list[Token]:
@@ -98,6 +133,7 @@ def split_sentence(sentence: str, phrases: Sequence[LocalizedPhrase]) -> list[To
 def phrase_marks(localization: Localization) -> list[PhraseMark]:
     """One mark a phrase, in the order of the localization."""
     phrases = localization.phrases
+    calibrated = is_calibrated(localization)
     places = [_in_per_cent(phrase.box, localization.width, localization.height) for phrase in phrases]
     largest_first = sorted(range(len(phrases)), key=lambda i: -places[i][2] * places[i][3])
     marks: list[PhraseMark] = []
@@ -105,14 +141,18 @@ def phrase_marks(localization: Localization) -> list[PhraseMark]:
     for index, (phrase, (left, top, width, height)) in enumerate(zip(phrases, places, strict=True)):
         flush_right = left > 60
         corner = (left + width if flush_right else left, top, flush_right)
+        color = DOUBTFUL if phrase.doubtful else phrase_color(index)
+        figures = _figures(phrase, calibrated)
         marks.append(
             PhraseMark(
                 key=str(index + 1),
+                label=f"{index + 1}?" if phrase.doubtful else str(index + 1),
                 text=phrase.text,
-                color=phrase_color(index),
-                ink=ink_on(phrase_color(index)),
-                score=format_score(phrase.score),
-                strength=round(100 * min(1.0, max(0.0, float(phrase.score))), 1),
+                doubtful=phrase.doubtful,
+                color=color,
+                ink=ink_on(color),
+                figures=figures,
+                spoken=_spoken(figures, calibrated, phrase.doubtful),
                 pixels=", ".join(str(round(float(value))) for value in phrase.box),
                 left=left,
                 top=top,
@@ -128,10 +168,35 @@ def phrase_marks(localization: Localization) -> list[PhraseMark]:
     return marks
 
 
+def is_calibrated(localization: Localization) -> bool:
+    """Whether every phrase, and there is one, has both probabilities; otherwise the cosine is shown."""
+    return bool(localization.phrases) and all(
+        phrase.present is not None and phrase.confidence is not None for phrase in localization.phrases
+    )
+
+
 def format_score(score: float) -> str:
     """A cosine with two decimals and a true minus sign; never "-0.00"."""
     text = f"{float(score):.2f}"
     return "0.00" if text == "-0.00" else text.replace("-", "\N{MINUS SIGN}")
+
+
+def _figures(phrase: LocalizedPhrase, calibrated: bool) -> tuple[Figure, ...]:
+    """As many as there are columns."""
+    if calibrated:
+        return tuple(Figure(format_probability(p), _strength(p)) for p in (phrase.present, phrase.confidence))
+    return (Figure(format_score(phrase.score), _strength(phrase.score)),)
+
+
+def _strength(value: float) -> float:
+    return round(100 * min(1.0, max(0.0, float(value))), 1)
+
+
+def _spoken(figures: Sequence[Figure], calibrated: bool, doubtful: bool) -> str:
+    """ "in the photo 87 %, box right 64 %" or "cosine 0.61"; a doubtful phrase says so first."""
+    names = PROBABILITIES if calibrated else COSINE
+    said = [f"{name.lower()} {figure.text}" for name, figure in zip(names, figures, strict=True)]
+    return ", ".join(["probably not in this photo", *said] if doubtful else said)
 
 
 def _in_per_cent(box: Box, width: int, height: int) -> tuple[float, float, float, float]:

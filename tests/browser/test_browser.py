@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sspe.palette import DOUBTFUL, rgb
 from sspe.web.examples import examples
 from sspe.web.page import build_app
+from sspe.web.view_data import DOUBT
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -75,7 +77,8 @@ def test_opens_on_a_finished_result(page):
     assert count >= 2
     assert page.locator(".lv-phrase").count() == count
     assert page.locator(".lv-table tbody tr").count() == count
-    expect(row(page, 1)).to_contain_text("0.61")
+    assert page.locator(".lv-table th").all_inner_texts()[1:3] == ["In the photo", "Box right"]
+    assert row(page, 1).locator(".lv-value").all_inner_texts() == ["96 %", "81 %"]
     expect(page.locator("#sentence textarea")).to_have_value(examples()[0].sentence)
     # Boxes sit where the data says: the first of the fake localizer starts at the photo's corner and covers 35 % of it.
     frame, first = page.locator(".lv-photo").bounding_box(), box(page, 1).bounding_box()
@@ -138,7 +141,7 @@ def test_click_keeps_until_clicked_again_or_elsewhere(page):
     page.mouse.move(2, 2)
     assert active(page) == lit()
     row(page, 3).click()
-    page.locator(".lv-hint").click()
+    page.locator(".lv-hint").first.click()
     page.mouse.move(2, 2)
     assert active(page) == lit()
 
@@ -213,6 +216,50 @@ def test_bad_input_is_one_sentence_in_place(page, picture, tmp_path, capfd):
     ask(page, SENTENCE)
     expect(page.locator(".lv-box")).to_have_count(2)
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def color(locator, name):
+    return _numbers(locator.evaluate("(node, name) => getComputedStyle(node)[name]", name))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_doubtful_phrases_are_grey_with_a_question_mark_and_still_in_reach(visit, theme):
+    page = visit(f"?__theme={theme}")
+    page.wait_for_selector(".lv-box")
+    expect(page.locator(".lv-doubt")).to_have_text(f"?{DOUBT}")
+    grey = list(rgb(DOUBTFUL))
+    for key, label in ((1, "1"), (4, "4?")):
+        tag, chips = box(page, key).locator(".lv-tag"), (phrase(page, key), row(page, key))
+        assert tag.evaluate("node => node.firstChild.data") == label
+        assert (color(tag, "backgroundColor") == grey) == (key == 4)
+        for place in chips:
+            assert place.locator(".lv-number").inner_text() == label
+            assert (color(place.locator(".lv-number"), "backgroundColor") == grey) == (key == 4)
+    assert "probably not in this photo, in the photo 21 %" in box(page, 4).get_attribute("aria-label")
+    assert "probably not in this photo, in the photo 21 %" in phrase(page, 4).get_attribute("aria-description")
+    assert "probably not" not in box(page, 1).get_attribute("aria-label")
+    for find in (phrase, box, row):
+        page.mouse.move(2, 2)
+        find(page, 4).hover()
+        assert active(page) == lit("4")
+    ask(page, SENTENCE)  # whose phrases are both likely
+    expect(page.locator(".lv-box")).to_have_count(2)
+    assert page.locator(".lv-doubt, .doubtful").count() == 0
+
+
+def test_without_calibration_the_cosine_is_shown_and_nothing_is_grey(visit):
+    from fake_localizer import FakeLocalizer
+    from serving import served
+
+    with served(build_app(FakeLocalizer(calibrated=False))) as url:
+        page = visit(url=url)
+        page.wait_for_selector(".lv-box")
+        titles = page.locator(".lv-table th").all_inner_texts()
+        assert titles == ["Phrase", "Cosine", "Box: x1, y1, x2, y2 (px)"]
+        expect(row(page, 1)).to_contain_text("0.61")
+        assert row(page, 1).locator("td").count() == len(titles)
+        assert page.locator(".lv-doubt, .doubtful").count() == 0
+        assert page.locator(".lv-hint").count() == 1
 
 
 def test_a_sentence_is_text_and_never_code(page):

@@ -27,6 +27,7 @@ def test_json_whose_spans_cut_the_sentence_verbatim(client, picture):
         x1, y1, x2, y2 = phrase["box"]
         assert 0 <= x1 < x2 <= 64
         assert 0 <= y1 < y2 <= 48
+        assert 0 < phrase["confidence"] < 1 and 0 < phrase["present"] < 1
     json.dumps(found)
 
 

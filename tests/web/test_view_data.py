@@ -5,13 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from sspe.localization import Candidate, Localization, LocalizedPhrase
-from sspe.palette import phrase_color
-from sspe.web.view_data import Token, format_score, message_data, phrase_marks, split_sentence, view_data
+from sspe.localization import PRESENT_THRESHOLD, Candidate, Localization, LocalizedPhrase
+from sspe.palette import DOUBTFUL, phrase_color
+from sspe.web.view_data import Figure, Token, format_score, message_data, phrase_marks, split_sentence, view_data
 
 
-def phrase(text, start, box=(0.0, 0.0, 10.0, 10.0), score=0.5):
-    return LocalizedPhrase(text, start, start + len(text), text.split()[-1], box, score, (Candidate(box, score),))
+def phrase(text, start, box=(0.0, 0.0, 10.0, 10.0), score=0.5, confidence=None, present=None):
+    candidates = (Candidate(box, score),)
+    return LocalizedPhrase(
+        text, start, start + len(text), text.split()[-1], box, score, candidates, confidence, present
+    )
 
 
 def localization(sentence, *phrases, width=200, height=100):
@@ -45,7 +48,7 @@ def test_boxes_in_per_cent_of_the_photo_and_in_pixels():
     (mark,) = phrase_marks(localization("a hat", phrase("a hat", 0, (20.0, 25.0, 60.4, 100.0), 0.312)))
     assert (mark.left, mark.top, mark.width, mark.height) == (10, 25, 20.2, 75)
     assert mark.pixels == "20, 25, 60, 100"
-    assert (mark.key, mark.color, mark.score, mark.strength) == ("1", phrase_color(0), "0.31", 31.2)
+    assert (mark.key, mark.color, mark.figures) == ("1", phrase_color(0), (Figure("0.31", 31.2),))
 
 
 def test_boxes_never_leave_the_photo():
@@ -79,7 +82,47 @@ def test_a_tag_stays_inside_where_the_photo_ends_above_its_box():
 )
 def test_scores(score, text, strength):
     assert format_score(score) == text
-    assert phrase_marks(localization("x", phrase("x", 0, score=score)))[0].strength == strength
+    (mark,) = phrase_marks(localization("x", phrase("x", 0, score=score)))
+    assert mark.figures == (Figure(text, strength),)
+    assert (mark.spoken, mark.label, mark.doubtful) == (f"cosine {text}", "1", False)
+
+
+def test_probabilities_take_the_place_of_the_cosine():
+    found = localization(
+        "a man, a cat",
+        phrase("a man", 0, confidence=0.64, present=0.87),
+        phrase("a cat", 7, (5.0, 5.0, 9.0, 9.0), 0.9, 0.5, 0.12),
+    )
+    data = view_data(found, "")
+    assert data["columns"] == ["In the photo", "Box right"]
+    assert data["explanation"] and data["doubt"]
+    man, cat = phrase_marks(found)
+    assert man.figures == (Figure("87 %", 87.0), Figure("64 %", 64.0))
+    assert (man.label, man.doubtful, man.color) == ("1", False, phrase_color(0))
+    assert man.spoken == "in the photo 87 %, box right 64 %"
+    assert (cat.key, cat.label, cat.doubtful, cat.color) == ("2", "2?", True, DOUBTFUL)
+    assert cat.spoken == "probably not in this photo, in the photo 12 %, box right 50 %"
+    assert [token["key"] for token in data["tokens"]] == ["1", None, "2"]  # still linked
+
+
+def test_the_note_about_doubt_states_the_threshold_and_comes_with_doubtful_phrases_only():
+    def doubt(present):
+        return view_data(localization("x", phrase("x", 0, confidence=0.5, present=present)), "")["doubt"]
+
+    percent = round(100 * PRESENT_THRESHOLD)
+    assert doubt(PRESENT_THRESHOLD - 0.001) == f"Grey: probably not in this photo (below {percent} %)"
+    assert doubt(PRESENT_THRESHOLD) == ""
+
+
+@pytest.mark.parametrize(
+    "phrases",
+    [[], [phrase("x", 0)], [phrase("x", 0, confidence=0.5, present=0.5), phrase("x", 0)]],
+    ids=["no phrase", "uncalibrated", "in part"],
+)
+def test_without_probabilities_there_is_the_cosine_and_no_empty_column(phrases):
+    data = view_data(localization("x", *phrases), "")
+    assert (data["columns"], data["explanation"], data["doubt"]) == (["Cosine"], "", "")
+    assert all(len(mark["figures"]) == 1 for mark in data["phrases"])
 
 
 def test_view_is_json_with_everything_the_browser_needs():
