@@ -187,8 +187,8 @@ def measure_localization(
         "phrases": len(results),
         "photos": len({r.photo for r in results}),
         "protocol": (
-            f"merged box, IoU >= {THRESHOLD}; recall_at_k on the raw ranking, recall_at_k_nms after NMS at 0.5; each "
-            "phrase read in its sentence"
+            f"merged box, IoU >= {THRESHOLD}; recall_at_k on the raw ranking (the answer, then all regions by score), "
+            "recall_at_k_nms after NMS at 0.5; each phrase read in its sentence"
         ),
     }
     if results[0].judged.present is not None:
