@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from sspe.boxes import clip, consensus, nms
 from sspe.calibration import Calibration, evidence_of
@@ -173,11 +174,17 @@ class Pipeline(nn.Module):
     def embed_phrases(self, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> torch.Tensor:
         """Embeddings (P, E) of P phrases, each in its context, or alone where ``contexts`` is None.
 
-        A phrase of no known word has one too: it matches nothing in particular.
+        In its context a phrase is read twice, with it and without, and its embedding is the mean of the two: the
+        context tells two men apart, misleads here and there, and the two readings err apart. A phrase of no known word
+        has an embedding too: it matches nothing in particular.
         """
-        features = self.text_encoder.encode(phrases, contexts).to(self.device)
+        features = self.text_encoder.encode(phrases).to(self.device)
         with autocast(self.device, self.precision):
-            return self.network.text(features)
+            y = self.network.text(features)
+            if contexts is None or not self.text_encoder.context:
+                return y
+            in_context = self.text_encoder.encode(phrases, contexts).to(self.device)
+            return functional.normalize(y + self.network.text(in_context), dim=1)
 
     @torch.inference_mode()
     def locate(self, regions: Regions, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> Located:

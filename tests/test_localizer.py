@@ -423,3 +423,14 @@ def test_a_device_that_is_not_here(checkpoint, device):
 def test_an_unknown_precision(checkpoint):
     with pytest.raises(SspeError, match="no precision 'float8'; choose one of auto, float32, bfloat16"):
         Localizer.from_pretrained(checkpoint, device="cpu", precision="float8")
+
+
+def test_a_phrase_in_its_sentence_is_the_mean_of_two_readings(tiny_localizer):
+    pipeline = tiny_localizer.pipeline
+    features = pipeline.text_encoder.encode(ASKED, CONTEXTS)
+    with torch.inference_mode():
+        both = pipeline.network.text(features) + pipeline.embed_phrases(ASKED)
+    found = pipeline.embed_phrases(ASKED, CONTEXTS)
+    torch.testing.assert_close(found, both / both.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(found[1], pipeline.embed_phrases(ASKED)[1])  # this one stands alone
+    assert (found[0] - pipeline.embed_phrases(ASKED)[0]).abs().max() > 1e-3
