@@ -86,4 +86,5 @@ def consensus(
     voters = weights * (overlap[winner] >= near)
     voters[winner] = max(voters[winner], 1e-6)  # a box without area overlaps nothing, not even itself
     mean = (voters @ boxes[best] / voters.sum()).astype(np.float32)
+    mean = np.clip(mean, boxes[best].min(axis=0), boxes[best].max(axis=0))  # rounding must not leave the photo
     return int(best[winner]), mean, float(votes[winner] / weights.sum())
