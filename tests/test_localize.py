@@ -128,8 +128,8 @@ def test_top_k(run, photos):
     candidates = [phrase["candidates"] for phrase in json.loads(out)[0]["phrases"]]
     assert max(map(len, candidates)) == 4
     for of_phrase in candidates:
-            scores = [c["score"] for c in of_phrase[1:]]  # the answer comes first, whatever its score
-            assert scores == sorted(scores, reverse=True)
+        scores = [c["score"] for c in of_phrase[1:]]  # the answer comes first, whatever its score
+        assert scores == sorted(scores, reverse=True)
 
 
 def test_drawings(run, photos, tmp_path):
