@@ -18,7 +18,7 @@ from sspe.vision.backbones import Backbone, create_backbone
 class RegionEncoder(nn.Module):
     """Photos and boxes -> region features: the box's, its surroundings', and five numbers of geometry, side by side."""
 
-    batch = 25  # regions a pass of the head at inference: larger batches fall out of a CPU's cache and are slower
+    batch = 125  # regions a pass of the head at inference; on two cores 25 are half as fast again, 500 a quarter slower
 
     def __init__(self, settings: RegionSettings, pretrained: bool = False):
         super().__init__()
@@ -79,7 +79,8 @@ class RegionEncoder(nn.Module):
         """The surroundings of all boxes (sum of R_n, surroundings) as a list of one, or of none where left out."""
         if self.around is None:
             return []
-        return [self.around(self._windows(maps, [_widened(b.float(), self.settings.margin) for b in boxes]))]
+        wide = [_widened(b.float(), self.settings.margin) for b in boxes]
+        return [self.around(self._windows(self.around.narrowed(maps), wide))]
 
     def _crops(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
         """Cut boxes (R, 4) from the photo, at least a pixel of it, and resize each: (R, 3, crop, crop) normalised."""
@@ -102,7 +103,11 @@ class RegionEncoder(nn.Module):
 
 
 class _Surroundings(nn.Module):
-    """Windows of the map (R, C, window, window) -> (R, surroundings); unlike the head it keeps what lies where."""
+    """What a window shows, and where in it; unlike the head it keeps what lies where.
+
+    A 1 x 1 convolution to few channels, then a linear layer on the whole window. The convolution runs on the map before
+    windows are cut: both are linear, so their order makes no difference but to the time. Its bias comes after.
+    """
 
     channels = 32
 
@@ -111,8 +116,14 @@ class _Surroundings(nn.Module):
         self.squeeze = nn.Conv2d(map_size, self.channels, 1)
         self.describe = nn.Linear(self.channels * settings.window**2, settings.surroundings)
 
+    def narrowed(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps (N, C, h, w) -> (N, 32, h, w)."""
+        return functional.conv2d(maps, self.squeeze.weight)
+
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        return functional.relu(self.describe(functional.relu(self.squeeze(windows)).flatten(1)))
+        """Windows (R, 32, window, window) of the narrowed maps -> (R, surroundings)."""
+        seen = functional.relu(windows + self.squeeze.bias.view(-1, 1, 1))
+        return functional.relu(self.describe(seen.flatten(1)))
 
 
 def _widened(boxes: torch.Tensor, margin: float) -> torch.Tensor:

@@ -116,7 +116,7 @@ def test_the_margin_is_the_settings(roi, photo):
 
 def test_surroundings_keep_what_lies_where(roi):
     """The head takes the mean over its window and cannot tell left from right; the surroundings can."""
-    windows = torch.rand(1, roi.around.squeeze.in_channels, 7, 7)
+    windows = torch.rand(1, roi.around.channels, 7, 7)
     with torch.no_grad():
         here, mirrored = roi.around(windows), roi.around(windows.flip(3))
     assert (here - mirrored).norm() > 1e-3 * here.norm()
