@@ -128,8 +128,8 @@ class Located:
 class Pipeline(nn.Module):
     """Photo -> boxes -> region embeddings; phrases -> phrase embeddings; both (·, E) float32 of unit length.
 
-    A region's embedding depends on its photo alone and a phrase's on its words alone, so each is computed once, and a
-    score is one dot product (cosine, -1..1). Only the refinement of a box needs the two together.
+    A region's embedding depends on its photo alone and a phrase's on its sentence alone, so each is computed once, and
+    a score is one dot product (cosine, -1..1). Only the refinement of a box needs the two together.
     """
 
     def __init__(self, settings: PipelineSettings, text_encoder: TextEncoder, pretrained: bool = False):
@@ -174,9 +174,9 @@ class Pipeline(nn.Module):
     def embed_phrases(self, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> torch.Tensor:
         """Embeddings (P, E) of P phrases, each in its context, or alone where ``contexts`` is None.
 
-        In its context a phrase is read twice, with it and without, and its embedding is the mean of the two: the
-        context tells two men apart, misleads here and there, and the two readings err apart. A phrase of no known word
-        has an embedding too: it matches nothing in particular.
+        In its context a phrase is read twice, with it and without, and its embedding is the mean of the two: on val
+        the context by itself misleads as often as it helps, and the mean does better than either. A phrase of no known
+        word has an embedding too: it matches nothing in particular.
         """
         features = self.text_encoder.encode(phrases).to(self.device)
         with autocast(self.device, self.precision):

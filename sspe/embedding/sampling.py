@@ -11,21 +11,20 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from sspe.boxes import area, clip, flip, iou, scale
+from sspe.boxes import flip, iou, scale
 from sspe.data.feature_store import FeatureStore, FrozenFeatures
 from sspe.data.records import AnnotatedPhoto
+from sspe.embedding.augmentation import recoloured, zoomed
 from sspe.embedding.losses import Matches
 from sspe.recipes import Recipe
 from sspe.text.context import ALONE, Context
 from sspe.text.words import words_of
 
 _TOO_NEAR = 0.95  # the annotated box itself, or as good as: nothing of it is left to refine
-_LEAST_SHARE = 0.6  # of a box that must lie inside the window cut from a photo; what is cut more is gone
 _ARTICLES = frozenset({"a", "an", "the"})
 _SIDES = re.compile(r"\b(left|right)(most|wards?)?\b", re.IGNORECASE)
 
@@ -152,12 +151,12 @@ class RegionPhraseDataset(Dataset):
         squeezed, proposals = stored.squeezed, stored.boxes
         if self.frozen is None:
             if r.zoom < 1:
-                squeezed, proposals, right, kept = _zoomed(squeezed, proposals, right, r.zoom, rng)
+                squeezed, proposals, right, kept = zoomed(squeezed, proposals, right, r.zoom, rng)
                 phrases = phrases[kept]
             if r.flip and not item.sided and rng.random() < 0.5:
                 squeezed, proposals, right = squeezed[:, ::-1], flip(proposals, 1.0), flip(right, 1.0)
             if r.colour:
-                squeezed = _recoloured(squeezed, r.colour, rng)
+                squeezed = recoloured(squeezed, r.colour, rng)
         annotated = np.unique(right, axis=0)
         sampled = self._sampled(iou(right, proposals).max(axis=0), rng)
         regions = np.concatenate([annotated, proposals[sampled]])
@@ -196,39 +195,6 @@ class RegionPhraseDataset(Dataset):
         item = self.photos[index]
         proposals = self.store.get(item.photo.path).boxes
         self.frozen.get(item.photo.path, np.concatenate([np.unique(item.boxes, axis=0), proposals]))
-
-
-def _zoomed(
-    squeezed: np.ndarray, proposals: np.ndarray, right: np.ndarray, least: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A window of the picture, at least the share ``least`` of its width and height, brought to the picture's size.
-
-    Returns the picture, the proposals (N', 4) and the phrases' boxes (P', 4) in the window's frame, of those that lie
-    in it for the most part, and which phrases (P,) bool these are. Where there would be none, nothing is cut.
-    """
-    side = len(squeezed)
-    size = np.maximum(np.round(rng.uniform(least, 1, 2) * side), 1)  # width and height, pixels
-    corner = np.floor(rng.uniform(0, 1, 2) * (side - size + 1))
-    x, y, w, h = (int(value) for value in (*corner, *size))
-
-    def seen(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        moved = ((boxes * side - [x, y, x, y]) / [w, h, w, h]).astype(np.float32)
-        inside = clip(moved, 1, 1)
-        return inside, area(inside) >= _LEAST_SHARE * np.maximum(area(moved), 1e-6)
-
-    (cut_right, kept), (cut_proposals, whole) = seen(right), seen(proposals)
-    if not kept.any():
-        return squeezed, proposals, right, np.ones(len(right), bool)
-    whole[:1] = True  # the whole photo is now the whole window
-    picture = cv2.resize(squeezed[y : y + h, x : x + w], (side, side), interpolation=cv2.INTER_LINEAR)
-    return picture, cut_proposals[whole], cut_right[kept], kept
-
-
-def _recoloured(squeezed: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Contrast times, and brightness plus, a random amount of at most ``strength``."""
-    contrast, brightness = rng.uniform(1 - strength, 1 + strength), rng.uniform(-strength, strength) * 128
-    levels = (np.arange(256) - 128) * contrast + 128 + brightness
-    return np.clip(levels, 0, 255).astype(np.uint8)[squeezed]
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):

@@ -1,4 +1,4 @@
-"""What a sentence says around a phrase: in "a man in red and a man in blue" it alone tells the two men apart."""
+"""What a sentence says around a phrase: in "a man in red and a man in blue" it alone could tell the two men apart."""
 
 from dataclasses import dataclass
 
