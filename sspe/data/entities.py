@@ -70,24 +70,22 @@ class Flickr30kEntities(LazyPhotos):
                     f"No folder {folder}: Flickr30K Entities data has the folders Annotations and Sentences, "
                     "give the folder that holds both."
                 )
-        self.photos = _photo_folder(self.root, photos)
+        self.photos = photo_folder(self.root, photos)
         if limit is not None and limit < 1:
             raise DataError(f"The limit is {limit}, but at least 1 photo is needed; leave it out to take all.")
 
         annotated = {path.stem for path in (self.root / "Annotations").glob("*.xml")}
-        chosen = _split_ids(self.root, split, annotated) if ids is None else [str(id) for id in ids]
+        chosen = split_ids(self.root, split, annotated) if ids is None else [str(id) for id in ids]
         super().__init__(tuple(dict.fromkeys(chosen))[:limit])
         if not self.ids:
             raise DataError(f"No photo to read from {self.root}: the list of ids is empty, give one with an id a line.")
         self._photo_names = self._check_files(annotated)
-        self._unrelated = {} if unrelated else _read_unrelated(self.root / UNRELATED_FILE)
+        self._unrelated = {} if unrelated else read_unrelated(self.root / UNRELATED_FILE)
 
     def _check_files(self, annotated: set[str]) -> dict[str, str]:
         """File name of the photo of every id; DataError names the first missing file and counts the photos in want."""
         captioned = {path.stem for path in (self.root / "Sentences").glob("*.txt")}
-        ending = {name: rank for rank, name in enumerate(reversed(PHOTO_ENDINGS))}
-        files = [path for path in self.photos.iterdir() if path.suffix.lower() in ending]
-        names = {path.stem: path.name for path in sorted(files, key=lambda path: ending[path.suffix.lower()])}
+        names = photo_names(self.photos)
         for folder, present, suffix in (
             (self.root / "Annotations", annotated, ".xml"),
             (self.root / "Sentences", captioned, ".txt"),
@@ -215,7 +213,8 @@ def _number(element: ElementTree.Element, name: str, path: Path) -> float:
     return number
 
 
-def _photo_folder(root: Path, photos: str | Path | None) -> Path:
+def photo_folder(root: Path, photos: str | Path | None) -> Path:
+    """The folder given, or the one of PHOTO_FOLDERS that root has; DataError where there is none."""
     candidates = [root / name for name in PHOTO_FOLDERS] if photos is None else [Path(photos)]
     for folder in candidates:
         if folder.is_dir():
@@ -224,7 +223,15 @@ def _photo_folder(root: Path, photos: str | Path | None) -> Path:
     raise DataError(f"No folder of photos at {looked}; name the folder that holds <id>{PHOTO_ENDINGS[0]}.")
 
 
-def _split_ids(root: Path, split: str, annotated: set[str]) -> list[str]:
+def photo_names(folder: Path) -> dict[str, str]:
+    """Photo id -> name of its file in the folder; of several files of one id the first ending of PHOTO_ENDINGS wins."""
+    ending = {name: rank for rank, name in enumerate(reversed(PHOTO_ENDINGS))}
+    files = [path for path in folder.iterdir() if path.suffix.lower() in ending]
+    return {path.stem: path.name for path in sorted(files, key=lambda path: ending[path.suffix.lower()])}
+
+
+def split_ids(root: Path, split: str, annotated: set[str]) -> list[str]:
+    """Ids of root/<split>.txt, as listed; `annotated`, ids of the data, tell such lists from other files of text."""
     file = root / f"{split}.txt"
     if not file.is_file():
         splits = [path.stem for path in sorted(root.glob("*.txt")) if annotated.intersection(read_lines(path)[:1])]
@@ -233,7 +240,7 @@ def _split_ids(root: Path, split: str, annotated: set[str]) -> list[str]:
     return read_ids(file)
 
 
-def _read_unrelated(file: Path) -> dict[str, set[int]]:
+def read_unrelated(file: Path) -> dict[str, set[int]]:
     """Photo id -> indices, from 0, of its captions that belong to another photo; the file counts them from 1."""
     unrelated: dict[str, set[int]] = defaultdict(set)
     for number, line in enumerate(read_lines(file) if file.is_file() else [], start=1):

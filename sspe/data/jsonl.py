@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from sspe import boxes as box_arithmetic
-from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence, LazyPhotos, read_lines
+from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence, LazyPhotos, read_lines, short
 from sspe.errors import DataError
 from sspe.photo import photo_size
 
@@ -92,13 +92,13 @@ def _parse_line(line: str, number: int, where: str) -> tuple[str, AnnotatedSente
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not JSON ({error}).") from error
     if not isinstance(entry, dict):
-        raise DataError(f'{where} is {_short(entry)}, expected an object with "photo", "sentence" and "phrases".')
+        raise DataError(f'{where} is {short(entry)}, expected an object with "photo", "sentence" and "phrases".')
     for name in ("photo", "sentence"):
         if not isinstance(entry.get(name), str) or not entry[name].strip():
-            raise DataError(f'{where} has {_short(entry.get(name))} as "{name}", expected a text that is not empty.')
+            raise DataError(f'{where} has {short(entry.get(name))} as "{name}", expected a text that is not empty.')
     phrases = entry.get("phrases")
     if not isinstance(phrases, list):
-        raise DataError(f'{where} has {_short(phrases)} as "phrases", expected a list, which may be empty.')
+        raise DataError(f'{where} has {short(phrases)} as "phrases", expected a list, which may be empty.')
     sentence = entry["sentence"]
     parsed = tuple(_parse_phrase(phrase, sentence, f"{number}.{i}", where) for i, phrase in enumerate(phrases))
     return entry["photo"], AnnotatedSentence(sentence, parsed, number - 1)
@@ -110,26 +110,26 @@ def _parse_phrase(phrase: object, sentence: str, chain: str, where: str) -> Anno
         phrase = dict(zip(("start", "end", "boxes"), phrase, strict=True))
     if not isinstance(phrase, dict) or not {"start", "end", "boxes"} <= phrase.keys():
         raise DataError(
-            f'{where} has the phrase {_short(phrase)}, expected {{"start", "end", "boxes"}} or [start, end, boxes].'
+            f'{where} has the phrase {short(phrase)}, expected {{"start", "end", "boxes"}} or [start, end, boxes].'
         )
     start, end = phrase["start"], phrase["end"]
     whole = all(isinstance(offset, int) and not isinstance(offset, bool) for offset in (start, end))
     if not whole or not 0 <= start < end <= len(sentence):
         raise DataError(
-            f"{where} has a phrase from {_short(start)} to {_short(end)}, but its sentence has the characters 0 to "
+            f"{where} has a phrase from {short(start)} to {short(end)}, but its sentence has the characters 0 to "
             f"{len(sentence)}."
         )
     text = sentence[start:end]
     if phrase.get("text", text) != text:
-        raise DataError(f"{where} has a phrase {_short(phrase['text'])} whose offsets {start} to {end} cut {text!r}.")
+        raise DataError(f"{where} has a phrase {short(phrase['text'])} whose offsets {start} to {end} cut {text!r}.")
     boxes = phrase["boxes"]
     if not isinstance(boxes, list):
-        raise DataError(f"{where} has {_short(boxes)} as boxes of {text!r}, expected a list of [x1, y1, x2, y2].")
+        raise DataError(f"{where} has {short(boxes)} as boxes of {text!r}, expected a list of [x1, y1, x2, y2].")
     for box in boxes:
         _check_box(box, text, where)
     types = phrase.get("types", [])
     if not isinstance(types, list) or not all(isinstance(type, str) and type for type in types):
-        raise DataError(f'{where} has {_short(types)} as "types" of {text!r}, expected a list of names.')
+        raise DataError(f'{where} has {short(types)} as "types" of {text!r}, expected a list of names.')
     return AnnotatedPhrase(
         text=text,
         start=start,
@@ -143,9 +143,9 @@ def _parse_phrase(phrase: object, sentence: str, chain: str, where: str) -> Anno
 def _check_box(box: object, text: str, where: str) -> None:
     numbers = isinstance(box, list) and len(box) == 4 and all(type(n) in (int, float) for n in box)
     if not numbers or not all(abs(n) < 1e9 for n in box):
-        raise DataError(f"{where} has the box {_short(box)} for {text!r}, expected the four numbers [x1, y1, x2, y2].")
+        raise DataError(f"{where} has the box {short(box)} for {text!r}, expected the four numbers [x1, y1, x2, y2].")
     if box[2] <= box[0] or box[3] <= box[1]:
-        raise DataError(f"{where} has the box {_short(box)} for {text!r}, whose x2, y2 must be above its x1, y1.")
+        raise DataError(f"{where} has the box {short(box)} for {text!r}, whose x2, y2 must be above its x1, y1.")
 
 
 def _inside(phrase: AnnotatedPhrase, width: int, height: int, where: str) -> AnnotatedPhrase:
@@ -158,9 +158,3 @@ def _inside(phrase: AnnotatedPhrase, width: int, height: int, where: str) -> Ann
                 f"{width} x {height} pixels."
             )
     return AnnotatedPhrase(phrase.text, phrase.start, phrase.end, clipped, phrase.types, phrase.chain)
-
-
-def _short(value: object) -> str:
-    """A value as JSON for an error message, cut to what one reads."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."

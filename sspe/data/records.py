@@ -6,6 +6,7 @@ pixel columns 0..9 has x1 = 0 and x2 = 10.
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,3 +131,9 @@ def read_lines(file: Path) -> list[str]:
 def read_ids(file: str | Path) -> list[str]:
     """Ids from a file with one a line, in its order; blank lines are passed over."""
     return [line for line in read_lines(Path(file)) if line]
+
+
+def short(value: object) -> str:
+    """A value as JSON for an error message, cut to what one reads."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

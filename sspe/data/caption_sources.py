@@ -1,0 +1,264 @@
+"""What the files of photos and sentences say, one class or function a published format; see `sspe.data.captions`.
+
+An id is the name of the photo's file without its ending: "1000268201_693b08cb0e", "COCO_val2014_000000391895".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sspe.data.entities import (
+    PHOTO_ENDINGS,
+    PHOTO_FOLDERS,
+    UNRELATED_FILE,
+    parse_sentence,
+    photo_folder,
+    photo_names,
+    read_unrelated,
+    split_ids,
+)
+from sspe.data.records import read_ids, read_lines, short
+from sspe.errors import DataError
+
+TOKEN_FILE = "Flickr8k.token.txt"
+# Where photos may lie below the folder of the caption file. "Flicker8k" is how the published archive spells it.
+FOLDERS = ("", "images", "Images", *PHOTO_FOLDERS, "Flicker8k_Dataset", "Flickr8k_Dataset")
+
+_TOKEN_LINE = re.compile(r"([^\t]+?)#(\d+)(?:\t(.*))?")  # photo file, number of the sentence, sentence
+_SPLIT_FILE = re.compile(r"Flickr_8k\.(\w+)Images\.txt")
+
+
+class CaptionSource(ABC):
+    """Sentences by photo id, before any photo is looked for.
+
+    name: the file or folder, for messages.
+    repeats: photo id -> what the files say twice of it, as "the photo 7 a second time"; the second is passed over.
+    strays: sentences of photos that the files do not list, as "a sentence of the image 7, which it does not list".
+    looked_in: where the photos are looked for, for messages.
+    """
+
+    name: str
+    repeats: dict[str, list[str]]
+    strays: list[str]
+    looked_in: str
+
+    @abstractmethod
+    def ids(self, split: str) -> list[str]:
+        """Photo ids of a split, in its order, as listed. Raises DataError, naming the splits there are."""
+
+    @abstractmethod
+    def sentences(self, id: str) -> list[tuple[int, str]]:
+        """(number from 0, sentence) of a photo, in order; a blank one may be among them. Empty for an unknown id."""
+
+    @abstractmethod
+    def unrelated(self, id: str) -> Collection[int]:
+        """Numbers of the photo's sentences that are known to describe another photo."""
+
+    @abstractmethod
+    def photo(self, id: str) -> Path | None:
+        """The photo's file; None where there is no such file."""
+
+
+class EntitiesSource(CaptionSource):
+    """Sentences/<id>.txt of Flickr30K Entities, without brackets; needs no Annotations. See `sspe.data.entities`."""
+
+    def __init__(self, root: Path, photos: Path | None) -> None:
+        self.root, self.name = root, str(root / "Sentences")
+        self.repeats, self.strays = {}, []
+        self._folder = photo_folder(root, photos)
+        self.looked_in = str(self._folder)
+        self._names = photo_names(self._folder)
+        self._captioned = {file.stem for file in (root / "Sentences").glob("*.txt")}
+        self._unrelated = read_unrelated(root / UNRELATED_FILE)
+
+    def ids(self, split: str) -> list[str]:
+        return split_ids(self.root, split, self._captioned)
+
+    def sentences(self, id: str) -> list[tuple[int, str]]:
+        if id not in self._captioned:
+            return []
+        file = self.root / "Sentences" / f"{id}.txt"
+        lines = enumerate(read_lines(file))
+        return [(i, parse_sentence(line, {}, i, f"{file}, line {i + 1}").text) for i, line in lines]
+
+    def unrelated(self, id: str) -> Collection[int]:
+        return self._unrelated.get(id, ())
+
+    def photo(self, id: str) -> Path | None:
+        return self._folder / self._names[id] if id in self._names else None
+
+
+class CaptionTable(CaptionSource):
+    """All sentences of one file, read at once.
+
+    folders: where the photos may lie; file: a photo's name relative to one of them, more than one where layouts differ.
+    """
+
+    def __init__(self, name: Path, folder: Path, photos: Path | None, above: bool = False) -> None:
+        self.name = str(name)
+        self.repeats, self.strays = defaultdict(list), []
+        self._splits: dict[str, list[str]] = {}
+        self._sentences: dict[str, list[str]] = {}
+        self._files: dict[str, tuple[str, ...]] = {}
+        if photos is not None and not photos.is_dir():
+            raise DataError(f"No folder of photos at {photos}; name the folder that holds them.")
+        folders = [folder, folder.parent] if above else [folder]
+        usual = [base / below for base in folders for below in FOLDERS]
+        self._folders = [photos] if photos is not None else [path for path in usual if path.is_dir()]
+        self.looked_in = " or ".join(map(str, self._folders))
+
+    def add(self, sentences: list[str], *files: str, splits: Collection[str] = ()) -> None:
+        """One photo with its sentences; the last of `files` is its bare name."""
+        id = photo_id(files[-1])
+        if id in self._sentences:
+            self.repeats[id].append(f"the photo {files[-1]} a second time")
+            return
+        self._sentences[id], self._files[id] = sentences, files
+        for split in splits:
+            self._splits.setdefault(split, []).append(id)
+
+    def list_split(self, split: str, names: list[str]) -> None:
+        """A split that stands in a file of its own, by names of photo files."""
+        self._splits[split] = [photo_id(name) for name in names]
+
+    def ids(self, split: str) -> list[str]:
+        if not self._splits:
+            return list(self._sentences)
+        chosen: list[str] = []
+        for part in split.split("+"):  # "train+restval", as is usual for MSCOCO
+            if part not in self._splits:
+                there = ", ".join(sorted(self._splits))
+                raise DataError(f"{self.name} has no split {part!r}; the splits there are {there}.")
+            chosen += self._splits[part]
+        return chosen
+
+    def sentences(self, id: str) -> list[tuple[int, str]]:
+        return list(enumerate(self._sentences.get(id, ())))
+
+    def unrelated(self, id: str) -> Collection[int]:
+        return ()
+
+    def photo(self, id: str) -> Path | None:
+        for folder in self._folders:
+            for name in self._files.get(id, ()):
+                if os.path.isfile(folder / name):
+                    return folder / name
+        return None
+
+
+def photo_id(name: str) -> str:
+    """The name of a photo file without folder and ending; what has no such ending is an id already."""
+    path = PurePosixPath(name.strip())
+    return path.stem if path.suffix.lower() in PHOTO_ENDINGS else path.name
+
+
+def read_flickr8k(folder: Path, photos: Path | None) -> CaptionTable:
+    """Flickr8k.token.txt ("a.jpg#0<tab>A child ...") with the lists Flickr_8k.{train,dev,test}Images.txt beside it."""
+    file = folder / TOKEN_FILE
+    table = CaptionTable(file, folder, photos, above=True)
+    numbered: dict[str, dict[int, str]] = {}
+    for number, line in enumerate(read_lines(file), start=1):
+        if not line:
+            continue
+        parts = _TOKEN_LINE.fullmatch(line)
+        if parts is None:
+            raise DataError(f'{file}, line {number} is {line[:60]!r}, expected "<photo>#<number>", a tab, a sentence.')
+        name, which, sentence = parts.groups()
+        of_photo = numbered.setdefault(name, {})
+        if int(which) in of_photo:
+            table.repeats[photo_id(name)].append(f"{name}#{which} a second time")
+        else:
+            of_photo[int(which)] = sentence or ""
+    for name, of_photo in numbered.items():
+        table.add([of_photo[which] for which in sorted(of_photo)], name)
+    for path in folder.iterdir():
+        if found := _SPLIT_FILE.fullmatch(path.name):
+            table.list_split("val" if found[1] == "dev" else found[1], read_ids(path))
+    return table
+
+
+def read_json(file: Path, photos: Path | None) -> CaptionTable:
+    """Karpathy's dataset_*.json or MSCOCO's captions_*.json, told apart by what is in it."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{file} cannot be read as JSON ({error}); fetch it again.") from error
+    images = content.get("images") if isinstance(content, dict) else None
+    if isinstance(images, list):
+        if isinstance(content.get("annotations"), list):
+            return _read_coco(file, images, content["annotations"], photos)
+        if images and isinstance(images[0], dict) and "sentences" in images[0]:
+            return _read_karpathy(file, images, photos)
+    found = f"the keys {short(list(content))}" if isinstance(content, dict) else short(content)
+    raise DataError(
+        f'{file} is another kind of JSON (found {found}): expected "images" with "sentences", as in '
+        'dataset_flickr8k.json, or "images" and "annotations", as in captions_val2014.json.'
+    )
+
+
+def _read_karpathy(file: Path, images: list, photos: Path | None) -> CaptionTable:
+    """{"images": [{"filename", "filepath" (MSCOCO), "split", "sentences": [{"raw", "sentid"}, ...]}, ...]}"""
+    table = CaptionTable(file, file.parent, photos)
+    seen: set[int | str] = set()
+    for i, image in enumerate(images):
+        where = f"{file}, images[{i}]"
+        name, split = _field(image, "filename", str, where), _field(image, "split", str, where)
+        sentences = []
+        for k, sentence in enumerate(_field(image, "sentences", list, where)):
+            raw = _field(sentence, "raw", str, f"{where}.sentences[{k}]")
+            sentid = _field(sentence, "sentid", int | str, f"{where}.sentences[{k}]") if "sentid" in sentence else None
+            if sentid is not None and sentid in seen:
+                table.repeats[photo_id(name)].append(f"the sentid {sentid} a second time")
+            else:
+                sentences.append(raw)
+            seen.add(sentid)
+        below = image.get("filepath")
+        files = (f"{below}/{name}", name) if isinstance(below, str) else (name,)
+        table.add(sentences, *files, splits=[split])
+    return table
+
+
+def _read_coco(file: Path, images: list, annotations: list, photos: Path | None) -> CaptionTable:
+    """{"images": [{"id", "file_name"}, ...], "annotations": [{"id", "image_id", "caption"}, ...]}, one split a file."""
+    table = CaptionTable(file, file.parent, photos, above=True)
+    names: dict[int | str, str] = {}
+    for i, image in enumerate(images):
+        where = f"{file}, images[{i}]"
+        number, name = _field(image, "id", int | str, where), _field(image, "file_name", str, where)
+        if number in names:
+            table.repeats[photo_id(names[number])].append(f"the image id {number} a second time")
+        else:
+            names[number] = name
+    sentences: dict[int | str, list[str]] = {number: [] for number in names}
+    seen: set[int | str] = set()
+    for i, annotation in enumerate(annotations):
+        where = f"{file}, annotations[{i}]"
+        number, of = _field(annotation, "id", int | str, where), _field(annotation, "image_id", int | str, where)
+        sentence = _field(annotation, "caption", str, where)
+        if of not in names:
+            table.strays.append(f"a sentence of the image {of}, which it does not list")
+        elif number in seen:
+            table.repeats[photo_id(names[of])].append(f"the annotation id {number} a second time")
+        else:
+            sentences[of].append(sentence)
+        seen.add(number)
+    below = file.stem.removeprefix("captions_")  # the photos of captions_val2014.json lie in val2014
+    for number, name in names.items():
+        table.add(sentences[number], f"{below}/{name}", name)
+    return table
+
+
+def _field(record: object, name: str, kind: Any, where: str) -> Any:
+    value = record.get(name) if isinstance(record, dict) else None
+    if not isinstance(value, kind):
+        found = f"{short(value)} as {name!r}" if isinstance(record, dict) else short(record)
+        expected = {str: "a text", list: "a list"}.get(kind, "a number")
+        raise DataError(f"{where} has {found}, expected {expected}; give a file as published, fetched whole.")
+    return value
