@@ -6,7 +6,7 @@ import sys
 COMMANDS = {
     "localize": "box every noun phrase of a sentence in photos",
     "train": "train the network on annotated photos",
-    "evaluate": "measure localization, proposals or phrases on annotated photos",
+    "evaluate": "measure localization, retrieval, proposals or phrases on annotated photos",
 }
 
 

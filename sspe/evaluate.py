@@ -1,4 +1,4 @@
-"""Measure on annotated photos: ``sspe evaluate localization|proposals|phrases --data ROOT``.
+"""Measure on annotated photos: ``sspe evaluate localization|retrieval|proposals|phrases --data ROOT``.
 
 Prints a table on standard output; --output writes the same figures as JSON, rates as fractions in 0..1.
 """
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from sspe.errors import SspeError
 from sspe.files import atomic_write, check_writable, make_folder
+from sspe.options import add_checkpoint_option, add_device_options
 
 if TYPE_CHECKING:
     from sspe.data.records import AnnotatedPhoto
 
-MEASURES = ("localization", "proposals", "phrases")
+MEASURES = ("localization", "retrieval", "proposals", "phrases")
+INCOMPLETE = ("refuse", "skip")  # as in sspe.data.captions, which is imported late
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,46 +29,63 @@ def parser() -> argparse.ArgumentParser:
     kinds = p.add_subparsers(dest="measure", required=True, metavar="|".join(MEASURES))
     about = {
         "localization": "R@1/5/10 of a checkpoint, by type, size and resolution, and how good its probabilities are",
+        "retrieval": "R@1/5/10 and median rank from photos to sentences, back, and from sentence to sentence",
         "proposals": "recall of Edge Boxes at 50 to 1,000 boxes, and the time they take",
         "phrases": "precision, recall and F1 of the extracted noun phrases",
     }
     for name in MEASURES:
         kind = kinds.add_parser(name, help=about[name], description=about[name])
+        data = "captions of Flickr8K, Flickr30K or MSCOCO" if name == "retrieval" else "JSON Lines"
         kind.add_argument(
-            "--data", required=name != "localization", help='"synthetic", a folder of Flickr30K Entities, or JSON Lines'
+            "--data", required=name != "localization", help=f'"synthetic", a folder of Flickr30K Entities, or {data}'
         )
         chosen = kind.add_mutually_exclusive_group()
         chosen.add_argument("--split", default="val", help="which photos of the data (default: %(default)s)")
         chosen.add_argument("--ids", type=Path, metavar="FILE", help="exactly these photos: one id a line")
         kind.add_argument("--photos", type=Path, help="folder of the photo files, where they do not lie in --data")
-        kind.add_argument("--checkpoint", help="a .safetensors file or a name (default: the shipped one)")
+        add_checkpoint_option(kind)
         kind.add_argument("--limit", type=int, help="the first so many photos only")
         kind.add_argument("--output", type=Path, metavar="FILE.json", help="write the figures as JSON")
         kind.add_argument("--quiet", action="store_true", help="no progress bar")
+        if name in ("localization", "retrieval"):
+            add_device_options(kind)
         if name == "localization":
-            kind.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-            kind.add_argument("--precision", default="auto", help="auto, float32 or bfloat16 (default: %(default)s)")
+            _add_localization_options(kind)
+        if name == "retrieval":
             kind.add_argument(
-                "--cross-fit",
-                action="store_true",
-                help="judge confidence and present as fitted on the other four fifths of these photos: for the photos "
-                "that the checkpoint's own were fitted on",
+                "--folds", type=int, metavar="PHOTOS", help="measure also folds of so many photos, and average"
             )
-            kind.add_argument("--reliability", type=Path, metavar="FILE.png", help="draw the reliability diagrams")
-            kind.add_argument("--save", type=Path, metavar="FILE.json", help="write the result of every phrase")
             kind.add_argument(
-                "--compare", type=Path, nargs=2, metavar=("A", "B"), help="only compare two files written with --save"
+                "--incomplete",
+                choices=INCOMPLETE,
+                default="refuse",
+                help="what to do about photos with fewer than five sentences or without a file, and ids that occur "
+                "twice: %(choices)s (default: %(default)s)",
             )
-            for which, what in (("worst", "worst mistakes"), ("typical", "results drawn at random")):
-                kind.add_argument(
-                    f"--{which}",
-                    nargs=2,
-                    metavar=("N", "FOLDER"),
-                    help=f"draw N {what}, one a photo, for a person to look at",
-                )
         if name == "proposals":
             kind.add_argument("--curve", type=Path, metavar="FILE.png", help="draw recall against the number of boxes")
     return p
+
+
+def _add_localization_options(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument(
+        "--cross-fit",
+        action="store_true",
+        help="judge confidence and present as fitted on the other four fifths of these photos: for the photos "
+        "that the checkpoint's own were fitted on",
+    )
+    kind.add_argument("--reliability", type=Path, metavar="FILE.png", help="draw the reliability diagrams")
+    kind.add_argument("--save", type=Path, metavar="FILE.json", help="write the result of every phrase")
+    kind.add_argument(
+        "--compare", type=Path, nargs=2, metavar=("A", "B"), help="only compare two files written with --save"
+    )
+    for which, what in (("worst", "worst mistakes"), ("typical", "results drawn at random")):
+        kind.add_argument(
+            f"--{which}",
+            nargs=2,
+            metavar=("N", "FOLDER"),
+            help=f"draw N {what}, one a photo, for a person to look at",
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,9 +117,6 @@ def _measure(options: argparse.Namespace) -> tuple[dict, str]:
         return measured, table(measured)
     if not options.data:
         raise SspeError("There is nothing to measure on; give --data, or --compare and two saved results.")
-    from sspe.data import open_dataset
-
-    photos = open_dataset(options.data, options.split, options.ids, options.limit, options.photos)
 
     def progress(work: Iterable, total: int | None = None) -> Iterable:
         from tqdm import tqdm
@@ -108,6 +124,14 @@ def _measure(options: argparse.Namespace) -> tuple[dict, str]:
         name = options.measure if total is None else "proposals"
         return tqdm(work, name, total, disable=options.quiet, file=sys.stderr)
 
+    if options.measure == "retrieval":
+        from sspe.evaluation.retrieval import table
+
+        measured = _measure_retrieval(options, progress)
+        return measured, table(measured)
+    from sspe.data import open_dataset
+
+    photos = open_dataset(options.data, options.split, options.ids, options.limit, options.photos)
     if options.measure == "phrases":
         from sspe.evaluation.phrases import measure_phrases, table
 
@@ -161,6 +185,21 @@ def _measure_localization(
     for choice, count, folder in drawings:
         draw_results(choice(results, count), photos, folder)
     return measured
+
+
+def _measure_retrieval(options: argparse.Namespace, progress: Callable[..., Iterable]) -> dict:
+    from sspe.data.captions import open_captions
+    from sspe.evaluation.retrieval import check_fold, measure_retrieval, retrieve
+
+    captions = open_captions(
+        options.data, options.split, options.ids, options.limit, options.photos, incomplete=options.incomplete
+    )
+    check_fold(options.folds, len(captions))
+    from sspe.retriever import Retriever
+
+    retriever = Retriever.from_pretrained(options.checkpoint, options.device, options.precision)
+    scores, vectors = retrieve(retriever, captions, progress)
+    return {**measure_retrieval(scores, captions.owners, vectors, options.folds), "left_out": captions.left_out}
 
 
 def _count_and_folder(asked: Sequence[str]) -> tuple[int, Path]:

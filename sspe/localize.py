@@ -20,6 +20,7 @@ from pathlib import Path
 from sspe.errors import PhotoError, SspeError
 from sspe.files import atomic_write, make_folder
 from sspe.localization import PRESENT_THRESHOLD, Localization, to_coco
+from sspe.options import add_checkpoint_option, add_device_options
 
 FORMATS = ("json", "jsonl", "coco")
 
@@ -42,9 +43,8 @@ def parser() -> argparse.ArgumentParser:
         "--format", choices=FORMATS, default="json", help="one array, a line a photo, or COCO (default: json)"
     )
     p.add_argument("--draw", type=Path, metavar="DIR", help="write the photos with their boxes drawn into this folder")
-    p.add_argument("--checkpoint", help="a .safetensors file, a name or a repository (default: the shipped one)")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-    p.add_argument("--precision", default="auto", help="auto, float32 or bfloat16 (default: %(default)s)")
+    add_checkpoint_option(p)
+    add_device_options(p)
     return p
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from sspe.errors import CheckpointError, SspeError
 from sspe.files import atomic_write, make_folder
+from sspe.options import add_device_options
 from sspe.recipes import RECIPES, Recipe, recipe
 
 log = logging.getLogger("sspe.train")
@@ -49,8 +50,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--output", type=Path, help="folder of the run (default: runs/RECIPE-SEED)")
     p.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     p.add_argument("--seed", type=int, default=0, help="seed of weights, order and sampling (default: %(default)s)")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-    p.add_argument("--precision", default="auto", help="auto, float32 or bfloat16 (default: %(default)s)")
+    add_device_options(p)
     p.add_argument("--quiet", action="store_true", help="no progress bars")
     return p
 

@@ -1,4 +1,7 @@
-"""`sspe evaluate`: the three measures on drawn scenes, their JSON, the choice of photos, and bad input."""
+"""`sspe evaluate` on annotated phrases: three measures on drawn scenes, their JSON, the choice of photos, bad input.
+
+Retrieval has a file of its own.
+"""
 
 import json
 import shutil
@@ -10,12 +13,13 @@ from PIL import Image
 import sspe.checkpoint
 from sspe.boxes import iou
 from sspe.data import PHRASE_TYPES, open_dataset
-from sspe.evaluate import MEASURES, main
+from sspe.evaluate import main
 from sspe.localizer import Localizer
 from sspe.phrases import Phrase
 from sspe.text.context import Context
 
 LIMIT = 4
+MEASURES = ("localization", "proposals", "phrases")
 
 
 @pytest.fixture(scope="module")

@@ -76,8 +76,7 @@ def measure_retrieval(
     scores, owners = np.asarray(scores), np.asarray(owners, np.int64)
     vectors = None if vectors is None else np.asarray(vectors)
     _check(scores, owners, vectors)
-    if fold is not None and not 1 <= fold <= len(scores):
-        raise DataError(f"Folds of {fold} photos cannot be made of {len(scores)}; give a number of 1 to {len(scores)}.")
+    check_fold(fold, len(scores))
     measured = {
         **_measure(scores, owners, vectors),
         "photos": len(scores),
@@ -94,6 +93,12 @@ def measure_retrieval(
             parts.append(_measure(scores[start : start + fold, inside], owners[inside] - start, of_fold))
         measured["folds"] = {"count": len(parts), "photos_per_fold": fold, **_average(parts)}
     return measured
+
+
+def check_fold(fold: int | None, photos: int) -> None:
+    """Raise DataError where so many photos give no fold of this size: for use before long work, too."""
+    if fold is not None and not 1 <= fold <= photos:
+        raise DataError(f"Folds of {fold} photos cannot be made of {photos}; give a number from 1 to {photos}.")
 
 
 def image_to_sentence_ranks(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
