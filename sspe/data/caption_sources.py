@@ -53,6 +53,10 @@ class CaptionSource(ABC):
     def ids(self, split: str) -> list[str]:
         """Photo ids of a split, in its order, as listed. Raises DataError, naming the splits there are."""
 
+    def id_of(self, name: str) -> str:
+        """The id that a line of a list means: an id, or the name of a photo file."""
+        return photo_id(name)
+
     @abstractmethod
     def sentences(self, id: str) -> list[tuple[int, str]]:
         """(number from 0, sentence) of a photo, in order; a blank one may be among them. Empty for an unknown id."""
@@ -67,7 +71,11 @@ class CaptionSource(ABC):
 
 
 class EntitiesSource(CaptionSource):
-    """Sentences/<id>.txt of Flickr30K Entities, without brackets; needs no Annotations. See `sspe.data.entities`."""
+    """Sentences/<id>.txt of Flickr30K Entities, without brackets; needs no Annotations. See `sspe.data.entities`.
+
+    Flickr8K's photos are among them under shorter names, so its lists choose photos here too: the photo
+    1000268201_693b08cb0e.jpg has the id 1000268201.
+    """
 
     def __init__(self, root: Path, photos: Path | None) -> None:
         self.root, self.name = root, str(root / "Sentences")
@@ -79,7 +87,15 @@ class EntitiesSource(CaptionSource):
         self._unrelated = read_unrelated(root / UNRELATED_FILE)
 
     def ids(self, split: str) -> list[str]:
+        lists = _flickr8k_lists(self.root)
+        if split in lists and not (self.root / f"{split}.txt").is_file():
+            return [self.id_of(name) for name in lists[split]]
         return split_ids(self.root, split, self._captioned)
+
+    def id_of(self, name: str) -> str:
+        id = photo_id(name)
+        short_id = id.partition("_")[0]
+        return short_id if id not in self._captioned and short_id in self._captioned else id
 
     def sentences(self, id: str) -> list[tuple[int, str]]:
         if id not in self._captioned:
@@ -178,10 +194,15 @@ def read_flickr8k(folder: Path, photos: Path | None) -> CaptionTable:
             of_photo[int(which)] = sentence or ""
     for name, of_photo in numbered.items():
         table.add([of_photo[which] for which in sorted(of_photo)], name)
-    for path in folder.iterdir():
-        if found := _SPLIT_FILE.fullmatch(path.name):
-            table.list_split("val" if found[1] == "dev" else found[1], read_ids(path))
+    for split, names in _flickr8k_lists(folder).items():
+        table.list_split(split, names)
     return table
+
+
+def _flickr8k_lists(folder: Path) -> dict[str, list[str]]:
+    """Split -> names of photo files, from Flickr_8k.<split>Images.txt; what is "dev" there is "val" here."""
+    found = {match[1]: path for path in folder.iterdir() if (match := _SPLIT_FILE.fullmatch(path.name))}
+    return {"val" if split == "dev" else split: read_ids(path) for split, path in found.items()}
 
 
 def read_json(file: Path, photos: Path | None) -> CaptionTable:

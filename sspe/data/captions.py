@@ -1,7 +1,8 @@
 """Photos with their sentences, for image-sentence retrieval: `open_captions` takes whatever the user names.
 
 "synthetic"                      drawn scenes, as `sspe.data.open_dataset` has them
-folder with Sentences/ ...       Flickr30K Entities, or that part of it that is Flickr8K (`sspe.data.entities`)
+folder with Sentences/ ...       Flickr30K Entities, or the part of it that is Flickr8K (`sspe.data.entities`), with
+                                 <split>.txt or Flickr8K's own lists
 dataset_<name>.json              Flickr8K, Flickr30K or MSCOCO with the splits of Karpathy and Fei-Fei (CVPR 2015)
 folder with Flickr8k.token.txt   Flickr8K as published, with Flickr_8k.trainImages.txt and so on beside
 captions_<split>.json            MSCOCO as published; one file is one split
@@ -24,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sspe.data.caption_sources import TOKEN_FILE, CaptionSource, EntitiesSource, photo_id, read_flickr8k, read_json
+from sspe.data.caption_sources import TOKEN_FILE, CaptionSource, EntitiesSource, read_flickr8k, read_json
 from sspe.data.records import read_ids
 from sspe.errors import DataError
 
@@ -112,7 +113,7 @@ def open_captions(
     if limit is not None and limit < 1:
         raise DataError(f"The limit is {limit}, but at least 1 photo is needed; leave it out to take all.")
     source = _open_source(data, split, None if photos is None else Path(photos))
-    chosen = source.ids(split) if ids_file is None else [photo_id(name) for name in read_ids(ids_file)]
+    chosen = source.ids(split) if ids_file is None else [source.id_of(name) for name in read_ids(ids_file)]
     if not chosen:
         raise DataError(f"No photo to read from {data}: the list of ids is empty, give one with an id a line.")
 

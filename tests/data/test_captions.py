@@ -307,6 +307,19 @@ def test_unrelated_sentences_are_kept_to_measure_and_left_out_to_train(tmp_path)
     assert [photo.id for photo in open_captions(root, unrelated=False, incomplete="skip")] == ["8"]
 
 
+def test_entities_with_the_lists_of_flickr8k(tmp_path):
+    root = entities(tmp_path / "data", {"val": ["7", "8"]})
+    (root / "Flickr_8k.testImages.txt").write_text("8_693b08cb0e.jpg\n7_0123456789.jpg\n")
+    assert [photo.id for photo in open_captions(root, "test")] == ["8", "7"]
+    (root / "Flickr_8k.devImages.txt").write_text("8_693b08cb0e.jpg\n")
+    assert [photo.id for photo in open_captions(root, "val")] == ["7", "8"]  # val.txt is the list of val
+    found = open_captions(root, ids_file=root / "Flickr_8k.devImages.txt")
+    assert [photo.id for photo in found] == ["8"] and found.sentences == said("8")
+    (root / "Flickr_8k.devImages.txt").write_text("9_693b08cb0e.jpg\n")
+    with pytest.raises(DataError, match="no sentences for the photo 9_693b08cb0e"):
+        open_captions(root, ids_file=root / "Flickr_8k.devImages.txt")
+
+
 def test_synthetic(tmp_path, scenes, monkeypatch):
     monkeypatch.setattr("sspe.data.synthetic.synthetic_root", lambda: scenes)
     captions = open_captions("synthetic", "train")
