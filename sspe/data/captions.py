@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sspe.data import SYNTHETIC
 from sspe.data.caption_sources import TOKEN_FILE, CaptionSource, EntitiesSource, read_flickr8k, read_json
 from sspe.data.records import read_ids
 from sspe.errors import DataError
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 
 SENTENCES = 5  # a photo
 INCOMPLETE = ("refuse", "skip")
-SYNTHETIC = "synthetic"
 FAULTS = {  # what may be wrong with a photo, and how a message counts it
     "too_few_sentences": "with too few sentences",
     "missing_photos": "without a photo file",

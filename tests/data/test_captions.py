@@ -14,7 +14,7 @@ FLICKR8K_LISTS = {"train": "trainImages", "val": "devImages", "test": "testImage
 
 
 def said(name, count=5):
-    return [f"Sentence {i} of {name} ." for i in range(count)]
+    return [f"Sentence {i} of {name} in a café ." for i in range(count)]
 
 
 def draw(folder, *names):
@@ -25,7 +25,7 @@ def draw(folder, *names):
 
 def write_json(file, content):
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content), encoding="utf-8")
+    file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     return file
 
 
@@ -177,9 +177,9 @@ def test_blank_sentences_are_none(tmp_path, write):
     root = write(tmp_path / "data", {"val": ["7", "8"]}, lambda id: [*said(id, 4), "A  last\t one ."])
     assert open_captions(root)[0].sentences[4] in ("A last one .", "Sentence last one .")
     for file in root.rglob("*"):
-        if file.suffix in (".txt", ".json") and "last" in file.read_text():
-            text = file.read_text().replace("[/EN#1/other Sentence]  last\t one .", "")
-            file.write_text(text.replace("A  last\\t one .", "  ").replace("A  last\t one .", ""))
+        if file.suffix in (".txt", ".json") and "last" in file.read_text(encoding="utf-8"):
+            text = file.read_text(encoding="utf-8").replace("[/EN#1/other Sentence]  last\t one .", "")
+            file.write_text(text.replace("A  last\\t one .", "  ").replace("A  last\t one .", ""), encoding="utf-8")
     with pytest.raises(DataError, match="has 4 sentences for the photo 7"):
         open_captions(root)
 
@@ -204,7 +204,7 @@ def test_missing_photo_files(tmp_path, write):
 def test_an_id_twice_in_the_list_of_a_split(tmp_path, write):
     root = write(tmp_path / "data", SPLITS)
     (listed,) = [*root.glob("val.txt"), *root.rglob("*devImages.txt")]
-    listed.write_text(listed.read_text() + listed.read_text().split()[0])
+    listed.write_text(listed.read_text(encoding="utf-8") + listed.read_text(encoding="utf-8").split()[0])
     with pytest.raises(DataError, match="lists the photo 7 2 times"):
         open_captions(root)
     captions = open_captions(root, incomplete="skip")
@@ -213,34 +213,34 @@ def test_an_id_twice_in_the_list_of_a_split(tmp_path, write):
 
 def repeat_token_line(root):
     file = captions_file(root)
-    file.write_text(file.read_text() + "7.jpg#2\tAnother sentence .\n")
+    file.write_text(file.read_text(encoding="utf-8") + "7.jpg#2\tAnother sentence .\n", encoding="utf-8")
     return "7.jpg#2 a second time"
 
 
 def repeat_karpathy_image(root):
     file = captions_file(root)
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     write_json(file, {"images": [*content["images"], image("7", "val", ["Another ."] * 5, first=9000)]})
     return "the photo 7.jpg a second time"
 
 
 def repeat_coco_image(root):
     file = captions_file(root)
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     write_json(file, {**content, "images": [*content["images"], {"id": 1000, "file_name": "8.jpg"}]})
     return "the image id 1000 a second time"
 
 
 def repeat_coco_file(root):
     file = captions_file(root)
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     write_json(file, {**content, "images": [*content["images"], {"id": 9, "file_name": "7.jpg"}]})
     return "the photo 7.jpg a second time"
 
 
 def repeat_coco_annotation(root):
     file = captions_file(root)
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     again = {**content["annotations"][0], "caption": "Another ."}
     write_json(file, {**content, "annotations": [*content["annotations"], again]})
     return "the annotation id 0 a second time"
@@ -272,7 +272,7 @@ def test_ids_that_occur_twice(tmp_path, write, repeat):
 def test_a_sentid_twice_leaves_its_photo_short_of_a_sentence(tmp_path):
     root = karpathy(tmp_path / "data", {"val": ["7", "8"]})
     file = captions_file(root)
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     content["images"][0]["sentences"][4]["sentid"] = 3
     write_json(file, content)
     with pytest.raises(DataError, match="the sentid 3 a second time"):
@@ -283,7 +283,7 @@ def test_a_sentid_twice_leaves_its_photo_short_of_a_sentence(tmp_path):
 def test_sentences_of_an_image_that_is_not_listed(tmp_path):
     root = coco(tmp_path / "data", SPLITS)
     file = captions_file(root)
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     lost = [{"id": 900 + i, "image_id": 55, "caption": "Nowhere ."} for i in range(2)]
     write_json(file, {**content, "annotations": [*lost, *content["annotations"]]})
     with pytest.raises(DataError, match=r"a sentence of the image 55, which it does not list .*2 of a photo that"):
@@ -349,11 +349,11 @@ def test_flickr8k_from_its_file_and_from_one_folder(tmp_path):
 def test_flickr8k_sentences_come_by_number(tmp_path):
     root = flickr8k(tmp_path / "data", {"val": ["7"]})
     file = captions_file(root)
-    file.write_text("\n".join(reversed(file.read_text().splitlines())), encoding="utf-8")
+    file.write_text("\n".join(reversed(file.read_text(encoding="utf-8").splitlines())), encoding="utf-8")
     assert open_captions(root)[0].sentences == tuple(said("7"))
     file.write_text("".join(f"7.jpg#{i}\tNumber #{i} runs ahead of #3 .\n" for i in range(5)))
     assert open_captions(root)[0].sentences[4] == "Number #4 runs ahead of #3 ."
-    file.write_text(file.read_text() + "\n\n7.jpg\tA child .\n")
+    file.write_text(file.read_text(encoding="utf-8") + "\n\n7.jpg\tA child .\n")
     with pytest.raises(DataError, match=r"token\.txt, line 8 is '7\.jpg\\tA child \.'"):
         open_captions(root)
 
