@@ -130,7 +130,7 @@ def _check(r: Recipe) -> None:
     """Raise SspeError for the first value that no training run could use."""
     counts = """
         epochs batch regions.side regions.window regions.crop proposals.count proposals.size network.hidden
-        network.embedding loss.top_k loss.same_photo_top_k
+        network.embedding loss.top_k loss.same_photo_top_k text.vocabulary text.centres text.pca
     """
     not_negative = """
         sampled_proposals frozen_stages backbone_lr branch_lr weight_decay loss.margin loss.refinement network.refiner

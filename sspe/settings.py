@@ -62,12 +62,27 @@ class RegionSettings:
 
 @dataclass(frozen=True)
 class TextSettings:
-    """The text side: an encoder of :data:`sspe.text.encoders.TEXT_ENCODERS` and, for "mean", its tables of vectors."""
+    """The text side.
+
+    Attributes:
+        encoder: a name of :data:`sspe.text.encoders.TEXT_ENCODERS`.
+        vectors: files of word vectors, GloVe or word2vec. "mean" reads them beside GloVe 6B 50-d; "hglmm" takes one in
+            its place.
+        head: of "mean", the head word's vector beside the mean.
+        context: words of the sentence read on either side of the phrase; 0 reads the phrase alone.
+        vocabulary: of "tfidf", so many of the most frequent training words.
+        centres: of "hglmm", K, the mixture's components; 30 in the paper.
+        pca: of "hglmm", numbers that the PCA leaves; 6,000 in the paper, where the map from 18,000 to them alone takes
+            216 MB in a checkpoint.
+    """
 
     encoder: str = "mean"
-    vectors: tuple[str, ...] = ()  # files in the GloVe text format, beside GloVe 6B 50-d
-    head: bool = True  # the head word's vector beside the mean
-    context: int = 5  # words of the sentence read on either side of the phrase; 0 reads the phrase alone
+    vectors: tuple[str, ...] = ()
+    head: bool = True
+    context: int = 5
+    vocabulary: int = 3000
+    centres: int = 30
+    pca: int = 1000
 
 
 @dataclass(frozen=True)

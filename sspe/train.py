@@ -112,8 +112,8 @@ class Run:
             raise SspeError(
                 f"No watched val photo of {options.data} has a phrase with a box; there is nothing to measure."
             )
-        t = chosen.text
-        text_encoder = create_text_encoder(t.encoder, self.table.texts, t.vectors, t.head, t.context)
+        said = [phrase.text for photo in photos for s in photo.sentences for phrase in s.phrases if len(phrase.boxes)]
+        text_encoder = create_text_encoder(chosen.text, said)
         settings = PipelineSettings(chosen.regions, chosen.network, chosen.proposals)
         self.pipeline = Pipeline(settings, text_encoder, pretrained=True)
         everything = [photo.path for photo in [*photos, *self.val]]

@@ -33,7 +33,7 @@ def few_words(request, monkeypatch):
         return
     words = "a the two man woman dog bird fish car bus boat ball box star ring red green blue yellow grass sand".split()
     vectors = np.random.default_rng(0).normal(size=(len(words), 50)).astype(np.float32)
-    monkeypatch.setattr("sspe.text.encoders.glove", lambda: WordVectors(tuple(words), vectors))
+    monkeypatch.setattr("sspe.text.words.glove", lambda: WordVectors(tuple(words), vectors))
 
 
 @pytest.fixture
@@ -259,6 +259,15 @@ def test_resume_from_a_damaged_file(finished, scenes, tmp_path, capsys):
 # Other kinds of runs
 
 
+@pytest.mark.parametrize("encoder", ["tfidf", "hglmm"])
+def test_other_text_encoders_travel_in_the_checkpoint(scenes, tmp_path, encoder):
+    options = ("--set", f"text.encoder={encoder}", "--set", "text.centres=3", "--set", "text.pca=20")
+    assert train(scenes, tmp_path / "run", *options, "--set", "epochs=1") == 0
+    pipeline, about = load_checkpoint(tmp_path / "run" / "best.safetensors")
+    assert pipeline.text_encoder.name == about["settings"]["text"]["encoder"] == encoder
+    assert pipeline.text_encoder.context == 5 and pipeline.text_encoder.encode(["a red ball"]).any()
+
+
 def test_a_frozen_backbone_keeps_its_weights(scenes, tmp_path):
     from sspe.recipes import recipe
     from sspe.vision.folding import collapsed_state
@@ -405,8 +414,7 @@ def test_a_short_run_learns(english, tmp_path):
     settings = recipe("synthetic", changes)
     texts = training_photos(open_dataset(data, "train"))[1].texts
     torch.manual_seed(0)
-    text = settings.text
-    text_encoder = create_text_encoder(text.encoder, texts, text.vectors, text.head, text.context)
+    text_encoder = create_text_encoder(settings.text, texts)
     untrained = Pipeline(PipelineSettings(settings.regions, settings.network, settings.proposals), text_encoder, True)
     save_checkpoint(untrained, tmp_path / "untrained.safetensors", {})
     line = ["localization", "--data", data, "--checkpoint", tmp_path / "untrained.safetensors", *CPU]
