@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 
 REGION_MODES = ("roi", "crops")
+NETWORK_KINDS = ("embedding", "similarity", "cca")
+OPTIMISERS = ("adamw", "sgd")
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,24 @@ class TextSettings:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Sizes of the two branches; ``hidden`` 2048 and ``embedding`` 512 are the paper's.
+    """The network that compares regions and phrases; its sizes 2048 and 512 are the paper's.
 
-    ``refiner`` is the hidden size of the box refinement; 0 leaves it out, and the proposals are the answers.
+    Attributes:
+        kind: "embedding" is the two-branch network; "similarity" adds the similarity network of the journal version on
+            top; "cca" is canonical correlation analysis, which is fitted and not trained.
+        hidden: size of a branch's hidden layer; 0 leaves it out, which makes the branch linear.
+        embedding: E, size of the common space; at most so many canonical directions.
+        dropout: after the hidden layer.
+        refiner: hidden size of the box refinement; 0 leaves it out, and the proposals are the answers.
+        judge: of "similarity", hidden size of what judges a pair.
     """
 
+    kind: str = "embedding"
     hidden: int = 2048
     embedding: int = 512
     dropout: float = 0.5
     refiner: int = 512
+    judge: int = 512
 
 
 @dataclass(frozen=True)
