@@ -41,6 +41,8 @@ class RegionSettings:
 
     Attributes:
         backbone: a name of :data:`sspe.vision.backbones.BACKBONES`.
+        weights: what training starts from: None is the published ImageNet weights; a path, a file of weights for the
+            backbone; "random", for trying the machinery out.
         mode: "roi" runs the backbone's map once a photo and RoIAlign per box (fast); "crops" cuts every box from the
             photo and runs the whole backbone on it (slow, the R-CNN way).
         side: pixels; the photo is squeezed to side x side before the map.
@@ -53,6 +55,7 @@ class RegionSettings:
     """
 
     backbone: str = "efficientnet_lite0"
+    weights: str | None = None
     mode: str = "roi"
     side: int = 320
     window: int = 7

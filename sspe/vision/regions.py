@@ -1,5 +1,6 @@
 """Region features: photos and boxes in, one vector per box out (the paper's x)."""
 
+import hashlib
 from collections.abc import Sequence
 
 import cv2
@@ -47,21 +48,42 @@ class RegionEncoder(nn.Module):
         """
         maps = self.map(self._normalised(squeezed))
         parts = [self.head(self._windows(maps, boxes)), *self._around(maps, boxes)]
-        return self._finish(parts, torch.cat(list(boxes)))
+        return self.with_geometry(_side_by_side(parts), torch.cat(list(boxes)))
 
     @torch.inference_mode()
     def encode(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
         """Features (R, feature_size) float32 of the boxes (R, 4), pixels, of one photo (H, W, 3) uint8 RGB."""
         height, width = photo.shape[:2]
         relative = torch.from_numpy(scale(boxes, 1 / width, 1 / height)).to(self.mean.device)
+        return self.with_geometry(self.appearance(photo, boxes), relative)
+
+    def with_geometry(self, appearance: torch.Tensor, relative: torch.Tensor) -> torch.Tensor:
+        """Features of regions: their :meth:`appearance` (R, ·) and, where the settings say so, their place (R, 4)."""
+        if not self.settings.geometry:
+            return appearance
+        area = (relative[:, 2:] - relative[:, :2]).clamp(min=0).prod(dim=1, keepdim=True)
+        return torch.cat([appearance, relative.float(), area.float()], dim=1)
+
+    @torch.inference_mode()
+    def appearance(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
+        """As :meth:`encode`, without the geometry."""
+        height, width = photo.shape[:2]
+        relative = torch.from_numpy(scale(boxes, 1 / width, 1 / height)).to(self.mean.device)
         if self.settings.mode == "crops":
             starts = range(0, max(len(boxes), 1), self.batch)  # no boxes: one empty part, so that cat has its width
             parts = (self._crops(photo, boxes[i : i + self.batch]) for i in starts)
-            return self._finish([torch.cat([self.head(self.map(crops)) for crops in parts])], relative)
+            return _side_by_side([torch.cat([self.head(self.map(crops)) for crops in parts])])
         squeezed = torch.from_numpy(squeeze(photo, self.settings.side)).to(self.mean.device)
         maps = self.map(self._normalised(squeezed[None]))
         features = [self.head(part) for part in self._windows(maps, [relative]).split(self.batch)]
-        return self._finish([torch.cat(features), *self._around(maps, [relative])], relative)
+        return _side_by_side([torch.cat(features), *self._around(maps, [relative])])
+
+    def weights_key(self) -> str:
+        """Short hash of the weights: names what was computed with them."""
+        digest = hashlib.sha256()
+        for tensor in self.state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def _normalised(self, squeezed: torch.Tensor) -> torch.Tensor:
         """(N, H, W, 3) uint8 -> (N, 3, H, W) float32; the permuted view already is channels_last, the fast layout."""
@@ -93,14 +115,6 @@ class RegionEncoder(nn.Module):
             cut[i] = cv2.resize(photo[y1:y2, x1:x2], (side, side), interpolation=cv2.INTER_LINEAR)
         return self._normalised(torch.from_numpy(cut).to(self.mean.device))
 
-    def _finish(self, parts: Sequence[torch.Tensor], relative: torch.Tensor) -> torch.Tensor:
-        """Parts (R, ·), each brought to unit length, and the geometry of relative boxes (R, 4): (R, feature_size)."""
-        parts = [functional.normalize(part.float(), dim=1) for part in parts]
-        if self.settings.geometry:
-            area = (relative[:, 2:] - relative[:, :2]).clamp(min=0).prod(dim=1, keepdim=True)
-            parts += [relative.float(), area.float()]
-        return torch.cat(parts, dim=1)
-
 
 class _Surroundings(nn.Module):
     """What a window shows, and where in it; unlike the head it keeps what lies where.
@@ -130,3 +144,8 @@ def _widened(boxes: torch.Tensor, margin: float) -> torch.Tensor:
     """Boxes (R, 4) that reach ``margin`` of their width and height farther on every side, past the photo as well."""
     sides = (boxes[:, 2:] - boxes[:, :2]) * margin
     return torch.cat([boxes[:, :2] - sides, boxes[:, 2:] + sides], dim=1)
+
+
+def _side_by_side(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Parts (R, ·), each brought to unit length: (R, sum of their lengths) float32."""
+    return torch.cat([functional.normalize(part.float(), dim=1) for part in parts], dim=1)
