@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.ops import roi_align
+from torchvision.ops import roi_align, roi_pool
 
 from sspe.boxes import scale
 from sspe.photo import squeeze
@@ -27,10 +27,10 @@ class RegionEncoder(nn.Module):
             raise ValueError(f"region mode is {settings.mode!r}; choose one of {REGION_MODES}")
         if settings.mode == "crops" and settings.surroundings:
             raise ValueError('surroundings are read off the map, which mode "crops" lacks; set surroundings to 0')
-        backbone: Backbone = create_backbone(settings.backbone, pretrained)
+        backbone: Backbone = create_backbone(settings.backbone, pretrained, settings.weights)
         self.settings = settings
         self.map, self.head = backbone.map, backbone.head
-        self.stride = backbone.stride
+        self.stride, self.max_pooled = backbone.stride, backbone.max_pooled
         self.around = _Surroundings(backbone.map_size, settings) if settings.surroundings else None
         self.feature_size = backbone.feature_size + settings.surroundings + (5 if settings.geometry else 0)
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
@@ -78,6 +78,11 @@ class RegionEncoder(nn.Module):
         features = [self.head(part) for part in self._windows(maps, [relative]).split(self.batch)]
         return _side_by_side([torch.cat(features), *self._around(maps, [relative])])
 
+    @torch.inference_mode()
+    def describe(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The backbone's features (N, D) float32 of whole pictures (N, H, W, 3) uint8, as they are."""
+        return self.head(self.map(self._normalised(pictures.to(self.mean.device)))).float()
+
     def weights_key(self) -> str:
         """Short hash of the weights: names what was computed with them."""
         digest = hashlib.sha256()
@@ -90,11 +95,19 @@ class RegionEncoder(nn.Module):
         return (squeezed.permute(0, 3, 1, 2).float() - self.mean) / self.std
 
     def _windows(self, maps: torch.Tensor, boxes: Sequence[torch.Tensor]) -> torch.Tensor:
-        """RoIAlign: maps (N, C, h, w) and relative boxes -> (sum of R_n, C, window, window)."""
+        """RoIAlign: maps (N, C, h, w) and relative boxes -> (sum of R_n, C, window, window).
+
+        RoI max pooling where the backbone asks for it.
+        """
         side, window = self.settings.side, self.settings.window
         # In float32: bfloat16 would round the corners to 2 pixels, and RoIAlign computes in float32 anyway.
         pixels = [b.float() * side for b in boxes]
-        windows = roi_align(maps.float(), pixels, window, spatial_scale=1 / self.stride, sampling_ratio=2, aligned=True)
+        if self.max_pooled:
+            windows = roi_pool(maps.float(), pixels, window, spatial_scale=1 / self.stride)
+        else:
+            windows = roi_align(
+                maps.float(), pixels, window, spatial_scale=1 / self.stride, sampling_ratio=2, aligned=True
+            )
         return windows.to(maps.dtype).contiguous(memory_format=torch.channels_last)
 
     def _around(self, maps: torch.Tensor, boxes: Sequence[torch.Tensor]) -> list[torch.Tensor]:
