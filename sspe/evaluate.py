@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,18 @@ def _add_localization_options(kind: argparse.ArgumentParser) -> None:
         help="judge confidence and present as fitted on the other four fifths of these photos: for the photos "
         "that the checkpoint's own were fitted on",
     )
+    kind.add_argument(
+        "--plain",
+        action="store_true",
+        help="as the paper measures: rank the proposals by score alone, each phrase read without its sentence",
+    )
+    kind.add_argument(
+        "--proposals",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="with --plain: measure with so many proposals a photo, one row a number",
+    )
     kind.add_argument("--reliability", type=Path, metavar="FILE.png", help="draw the reliability diagrams")
     kind.add_argument("--save", type=Path, metavar="FILE.json", help="write the result of every phrase")
     kind.add_argument(
@@ -115,6 +128,8 @@ def _measure(options: argparse.Namespace) -> tuple[dict, str]:
 
         measured = compare(*options.compare)
         return measured, table(measured)
+    if options.measure == "localization":
+        _check_plain(options)
     if not options.data:
         raise SspeError("There is nothing to measure on; give --data, or --compare and two saved results.")
 
@@ -142,6 +157,10 @@ def _measure(options: argparse.Namespace) -> tuple[dict, str]:
         measured = measure_proposals(photos, _proposal_settings(options), progress)
         if options.curve:
             draw_curve(measured, options.curve)
+    elif options.plain:
+        from sspe.evaluation.ranking import table
+
+        measured = _measure_plainly(options, photos, progress)
     else:
         from sspe.evaluation.localization import table
 
@@ -184,6 +203,42 @@ def _measure_localization(
         save_results(results, options.save, {"checkpoint": localizer.identity, "data": Path(options.data).name})
     for choice, count, folder in drawings:
         draw_results(choice(results, count), photos, folder)
+    return measured
+
+
+def _check_plain(options: argparse.Namespace) -> None:
+    """Raise SspeError where options were given that have no meaning together."""
+    others = ("cross_fit", "reliability", "save", "worst", "typical")
+    asked = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name)]
+    if options.plain and asked:
+        raise SspeError(f"--plain ranks by score alone and has no results for {', '.join(asked)}; leave one out.")
+    if options.proposals and not options.plain:
+        raise SspeError("--proposals goes with --plain; add it.")
+
+
+def _measure_plainly(
+    options: argparse.Namespace, photos: Sequence[AnnotatedPhoto], progress: Callable[..., Iterable]
+) -> dict:
+    from sspe.checkpoint import find_checkpoint, load_checkpoint
+    from sspe.data.feature_store import FeatureStore, FrozenFeatures
+    from sspe.evaluation.ranking import measure_ranking, rank_annotated
+
+    counts = options.proposals or []
+    if any(count < 1 for count in counts):
+        raise SspeError(f"--proposals got {min(counts)}, and a photo has at least 1; give numbers of at least 1.")
+    pipeline, about = load_checkpoint(find_checkpoint(options.checkpoint))
+    pipeline.for_inference(options.device, options.precision)
+    settings = pipeline.settings.proposals
+    # The best so many of a larger number are what a smaller number would have been.
+    store = FeatureStore(pipeline.settings.regions.side, replace(settings, count=max([settings.count, *counts])))
+    store.prepare([photo.path for photo in photos], progress)
+    frozen = FrozenFeatures(pipeline.regions) if about.get("settings", {}).get("fine_tune") is False else None
+    results = rank_annotated(pipeline, photos, store, frozen, progress)
+    measured = measure_ranking(results, settings.count)
+    if counts:
+        rates = {count: measure_ranking(results, count) for count in counts}
+        kept = ("recall_at_1", "recall_at_5", "recall_at_10", "upper_bound")
+        measured["by_proposals"] = {str(count): {name: rates[count][name] for name in kept} for count in counts}
     return measured
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sspe.boxes import clip, consensus, nms
 from sspe.calibration import Calibration, evidence_of
-from sspe.embedding.network import TwoBranchNetwork
+from sspe.embedding.networks import create_network
 from sspe.errors import SspeError
 from sspe.proposals import EdgeBoxes
 from sspe.settings import EdgeBoxesSettings, NetworkSettings, RegionSettings
@@ -139,7 +139,7 @@ class Pipeline(nn.Module):
         self.text_encoder = text_encoder
         self.edge_boxes = EdgeBoxes(settings.proposals)
         self.regions = RegionEncoder(settings.regions, pretrained)
-        self.network = TwoBranchNetwork(self.regions.feature_size, text_encoder.feature_size, settings.network)
+        self.network = create_network(self.regions.feature_size, text_encoder.feature_size, settings.network)
         self.precision = "float32"
         self.calibration: Calibration | None = None  # fitted after training
 
@@ -187,6 +187,15 @@ class Pipeline(nn.Module):
             return functional.normalize(y + self.network.text(in_context), dim=1)
 
     @torch.inference_mode()
+    def scores(self, phrases: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+        """Scores (P, R) float32 of phrase embeddings (P, E) with region embeddings (R, E): cosines, -1..1.
+
+        Those of a similarity network are probabilities, 0..1.
+        """
+        with autocast(self.device, self.precision):
+            return self.network.scores(phrases, regions)
+
+    @torch.inference_mode()
     def locate(self, regions: Regions, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> Located:
         """Where each of P phrases is among the regions of a photo, and how surely; ``contexts`` as above.
 
@@ -195,7 +204,7 @@ class Pipeline(nn.Module):
         where the pipeline is calibrated.
         """
         y = self.embed_phrases(phrases, contexts)  # (P, E)
-        scores = (y @ regions.embeddings.T).float().cpu().numpy()
+        scores = self.scores(y, regions.embeddings).cpu().numpy()
         boxes = self._placed(regions, y)
         kept, agreement = [], []
         for row, places in zip(scores, boxes, strict=True):
@@ -206,7 +215,7 @@ class Pipeline(nn.Module):
             agreement.append(agreed)
         if self.calibration is None:
             return Located(scores, boxes, tuple(kept))
-        bank = (y @ self.calibration.bank.T).float().cpu().numpy()
+        bank = self.scores(y, self.calibration.bank).cpu().numpy()
         evidence = evidence_of(bank, scores, boxes, kept, agreement, regions.width * regions.height)
         return Located(scores, boxes, tuple(kept), evidence, *self.calibration.probabilities(evidence))
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sspe.errors import SspeError
-from sspe.settings import REGION_MODES, EdgeBoxesSettings, LossSettings, NetworkSettings, RegionSettings, TextSettings
+from sspe.settings import (
+    NETWORK_KINDS,
+    OPTIMISERS,
+    REGION_MODES,
+    EdgeBoxesSettings,
+    LossSettings,
+    NetworkSettings,
+    RegionSettings,
+    TextSettings,
+)
 
 
 @dataclass(frozen=True)
@@ -19,15 +28,22 @@ class Recipe:
     batch: int = 16  # photos a step; with about 23 regions each, 370 regions against 150 phrases
     sampled_proposals: int = 16  # a photo and step, beside its annotated boxes: all 500 would cost twenty times more
     sampled_near: float = 0.5  # share of them that overlap a phrase's box by refined_iou; the rest are any others
-    positive_iou: float = 0.6  # a proposal this near a phrase's box shows the phrase
+    positive_iou: float = 0.6  # a proposal this near a phrase's box shows the phrase; 1: ground-truth pairs alone
     negative_iou: float = 0.35  # one farther than this shows something else; between the two it counts as neither
     refined_iou: float = 0.4  # a proposal this near a phrase's box learns to be refined onto it
     fine_tune: bool = True  # False: the backbone keeps its ImageNet weights and its features are computed once
     frozen_stages: int = 4  # of the map: stem, its activation and the first two stages see only edges and colours
+    regions_per_phrase: int = 0  # at most so many regions of each distinct phrase, drawn at random; 0 takes all
+    mining_epoch: int = 0  # after so many epochs look for hard negatives and train on with them; 0 never does
+    mined: int = 8  # hard negatives kept a photo, among its sampled proposals
+    optimiser: str = "adamw"  # or "sgd", the paper's
+    momentum: float = 0.9  # of "sgd"
     backbone_lr: float = 1e-4
     branch_lr: float = 3e-4
     weight_decay: float = 0.01
+    decay_every: int = 0  # epochs after which the learning rate falls to a tenth, again and again; 0: see warm_up
     warm_up: float = 0.1  # share of the steps in which the learning rate rises; then it falls as a cosine
+    calibrated: bool = True  # fit the probabilities on val; False ranks by score alone and measures that, as the paper
     alone: float = 0.4  # share of the phrases that are shown without their sentence, as a search would ask for them
     flip: bool = True  # mirror half the photos whose phrases speak of neither left nor right
     zoom: float = 0.6  # cut a window of at least this share of width and height from the photo; 1 takes the whole
@@ -59,6 +75,49 @@ RECIPES: dict[str, Recipe] = {
         colour=0.0,
         regions=RegionSettings(surroundings=0),
         proposals=EdgeBoxesSettings(count=200),
+    ),
+    # One short schedule for every row of benchmarks/ablation.py: frozen features, the paper's objective and nothing
+    # beyond it (phrases read alone, no geometry, no refinement, no term of the own photo's negatives).
+    "ablation": Recipe(
+        epochs=5,
+        batch=64,
+        fine_tune=False,
+        branch_lr=1e-3,
+        alone=1.0,
+        flip=False,
+        zoom=1.0,
+        colour=0.0,
+        calibrated=False,
+        regions=RegionSettings(surroundings=0, geometry=False),
+        proposals=EdgeBoxesSettings(count=200),
+        network=NetworkSettings(refiner=0),
+        loss=LossSettings(same_photo=0.0, phrase_structure=0.0),
+        text=TextSettings(encoder="hglmm", context=0, head=False),
+    ),
+    # The paper as it is written, as far as it is known (docs/paper_to_code.md says what is remembered only).
+    "paper": Recipe(
+        epochs=30,
+        batch=150,  # photos; with ten pairs each the 1,500 pairs of the paper
+        regions_per_phrase=10,
+        positive_iou=0.7,
+        negative_iou=0.3,
+        fine_tune=False,
+        optimiser="sgd",
+        branch_lr=0.1,
+        weight_decay=5e-4,
+        decay_every=10,
+        alone=1.0,
+        flip=False,
+        zoom=1.0,
+        colour=0.0,
+        calibrated=False,
+        regions=RegionSettings(backbone="vgg16", side=448, surroundings=0, geometry=False),
+        proposals=EdgeBoxesSettings(count=200, size=256, alpha=0.65, beta=0.65, min_score=0.01),
+        network=NetworkSettings(refiner=0),
+        loss=LossSettings(
+            phrase_anchor=2.0, region_structure=0.1, phrase_structure=0.2, same_photo=0.0, top_k=50, refinement=0.0
+        ),
+        text=TextSettings(encoder="hglmm", context=0, head=False, pca=6000),
     ),
     # Drawn scenes hold few kinds of things, drawn large: small pictures and four epochs are enough.
     "synthetic": Recipe(
@@ -129,14 +188,15 @@ def _parsed(value: str, old: Any, key: str) -> Any:
 def _check(r: Recipe) -> None:
     """Raise SspeError for the first value that no training run could use."""
     counts = """
-        epochs batch regions.side regions.window regions.crop proposals.count proposals.size network.hidden
-        network.embedding loss.top_k loss.same_photo_top_k
+        epochs batch mined regions.side regions.window regions.crop proposals.count proposals.size
+        network.embedding network.judge loss.top_k loss.same_photo_top_k text.vocabulary text.centres text.pca
     """
     not_negative = """
         sampled_proposals frozen_stages backbone_lr branch_lr weight_decay loss.margin loss.refinement network.refiner
-        regions.surroundings regions.margin text.context
+        regions.surroundings regions.margin text.context network.hidden regions_per_phrase mining_epoch decay_every
+        loss.region_anchor loss.phrase_anchor loss.region_structure loss.phrase_structure loss.same_photo
     """
-    shares = "alone sampled_near positive_iou negative_iou refined_iou warm_up zoom colour network.dropout"
+    shares = "alone sampled_near positive_iou negative_iou refined_iou warm_up zoom colour momentum network.dropout"
     for keys, least, most in ((counts, 1, math.inf), (not_negative, 0, math.inf), (shares, 0, 1)):
         for key in keys.split():
             value = _value(r, key)
@@ -148,8 +208,18 @@ def _check(r: Recipe) -> None:
             f"The setting negative_iou is {r.negative_iou} and positive_iou is {r.positive_iou}; a proposal cannot be "
             "both far and near, so make negative_iou the smaller one."
         )
-    if r.regions.mode not in REGION_MODES:
-        raise SspeError(f"The setting regions.mode is {r.regions.mode!r}; choose one of {', '.join(REGION_MODES)}.")
+    for key, known in (
+        ("regions.mode", REGION_MODES), ("network.kind", NETWORK_KINDS), ("optimiser", OPTIMISERS)
+    ):  # fmt: skip
+        if _value(r, key) not in known:
+            raise SspeError(f"The setting {key} is {_value(r, key)!r}; choose one of {', '.join(known)}.")
+    if r.fine_tune and r.mining_epoch:
+        raise SspeError("Hard negatives are looked for among frozen features; set fine_tune=false or mining_epoch=0.")
+    if r.network.kind == "cca" and (r.fine_tune or r.network.refiner):
+        raise SspeError(
+            "Canonical correlation analysis is fitted on frozen features and refines no box; with network.kind=cca "
+            "set fine_tune=false and network.refiner=0."
+        )
     if r.regions.surroundings and not (r.fine_tune and r.regions.mode == "roi"):
         raise SspeError(
             "The surroundings of a region are learnt with the backbone's map: with fine_tune=false or "

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 
 REGION_MODES = ("roi", "crops")
+NETWORK_KINDS = ("embedding", "similarity", "cca")
+OPTIMISERS = ("adamw", "sgd")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class RegionSettings:
 
     Attributes:
         backbone: a name of :data:`sspe.vision.backbones.BACKBONES`.
+        weights: what training starts from: None is the published ImageNet weights; a path, a file of weights for the
+            backbone; "random", for trying the machinery out.
         mode: "roi" runs the backbone's map once a photo and RoIAlign per box (fast); "crops" cuts every box from the
             photo and runs the whole backbone on it (slow, the R-CNN way).
         side: pixels; the photo is squeezed to side x side before the map.
@@ -51,6 +55,7 @@ class RegionSettings:
     """
 
     backbone: str = "efficientnet_lite0"
+    weights: str | None = None
     mode: str = "roi"
     side: int = 320
     window: int = 7
@@ -62,25 +67,49 @@ class RegionSettings:
 
 @dataclass(frozen=True)
 class TextSettings:
-    """The text side: an encoder of :data:`sspe.text.encoders.TEXT_ENCODERS` and, for "mean", its tables of vectors."""
+    """The text side.
+
+    Attributes:
+        encoder: a name of :data:`sspe.text.encoders.TEXT_ENCODERS`.
+        vectors: files of word vectors, GloVe or word2vec. "mean" reads them beside GloVe 6B 50-d; "hglmm" takes one in
+            its place.
+        head: of "mean", the head word's vector beside the mean.
+        context: words of the sentence read on either side of the phrase; 0 reads the phrase alone.
+        vocabulary: of "tfidf", so many of the most frequent training words.
+        centres: of "hglmm", K, the mixture's components; 30 in the paper.
+        pca: of "hglmm", numbers that the PCA leaves; 6,000 in the paper, where the map from 18,000 to them alone takes
+            216 MB in a checkpoint.
+    """
 
     encoder: str = "mean"
-    vectors: tuple[str, ...] = ()  # files in the GloVe text format, beside GloVe 6B 50-d
-    head: bool = True  # the head word's vector beside the mean
-    context: int = 5  # words of the sentence read on either side of the phrase; 0 reads the phrase alone
+    vectors: tuple[str, ...] = ()
+    head: bool = True
+    context: int = 5
+    vocabulary: int = 3000
+    centres: int = 30
+    pca: int = 1000
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Sizes of the two branches; ``hidden`` 2048 and ``embedding`` 512 are the paper's.
+    """The network that compares regions and phrases; its sizes 2048 and 512 are the paper's.
 
-    ``refiner`` is the hidden size of the box refinement; 0 leaves it out, and the proposals are the answers.
+    Attributes:
+        kind: "embedding" is the two-branch network; "similarity" adds the similarity network of the journal version on
+            top; "cca" is canonical correlation analysis, which is fitted and not trained.
+        hidden: size of a branch's hidden layer; 0 leaves it out, which makes the branch linear.
+        embedding: E, size of the common space; at most so many canonical directions.
+        dropout: after the hidden layer.
+        refiner: hidden size of the box refinement; 0 leaves it out, and the proposals are the answers.
+        judge: of "similarity", hidden size of what judges a pair.
     """
 
+    kind: str = "embedding"
     hidden: int = 2048
     embedding: int = 512
     dropout: float = 0.5
     refiner: int = 512
+    judge: int = 512
 
 
 @dataclass(frozen=True)

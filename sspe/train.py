@@ -12,7 +12,6 @@ photos, ``metrics.json`` and ``reliability.png``.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import logging
 import sys
@@ -20,15 +19,19 @@ import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sspe.errors import CheckpointError, SspeError
 from sspe.files import atomic_write, make_folder
 from sspe.options import add_device_options
 from sspe.recipes import RECIPES, Recipe, recipe
+from sspe.run_log import write_log
+
+if TYPE_CHECKING:
+    from sspe.training_data import TrainingData
 
 log = logging.getLogger("sspe.train")
 
-WATCHED = 120  # val photos measured after every epoch; always the same ones
 SAVE_EVERY = 180  # seconds between two savings of last.pt
 
 
@@ -81,14 +84,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Run:
     """One training run: its data, pipeline, optimiser, and the files it writes."""
 
-    def __init__(self, chosen: Recipe, name: str, output: Path, options: argparse.Namespace):
+    def __init__(
+        self, chosen: Recipe, name: str, output: Path, options: argparse.Namespace, data: TrainingData | None = None
+    ):
+        """``data`` spares reading it again where a run before had the same photos, proposals and text settings."""
         import torch
 
-        from sspe.data import open_dataset
-        from sspe.data.feature_store import FeatureStore, FrozenFeatures
-        from sspe.embedding.sampling import RegionPhraseDataset, training_photos
-        from sspe.pipeline import Pipeline, PipelineSettings, autocast, pick_device, pick_precision
-        from sspe.text.encoders import create_text_encoder
+        from sspe.data.feature_store import FrozenFeatures
+        from sspe.embedding.optimiser import make_optimiser
+        from sspe.embedding.sampling import RegionPhraseDataset
+        from sspe.pipeline import Pipeline, PipelineSettings, pick_device, pick_precision
+        from sspe.training_data import WATCHED, TrainingData
 
         self.recipe, self.name, self.output, self.options = chosen, name, output, options
         if chosen.fine_tune and chosen.regions.mode == "crops":
@@ -97,37 +103,25 @@ class Run:
         self.precision = pick_precision(self.device, options.precision)
         state = self._old_state()
         make_folder(output)
-        torch.manual_seed(options.seed)
-
-        photos = open_dataset(options.data, options.train_split, limit=options.limit, photos=options.photos)
-        self.val = open_dataset(options.data, options.val_split, limit=options.val_limit, photos=options.photos)
-        self.store = FeatureStore(chosen.regions.side, chosen.proposals)
-        self.photos, self.table = training_photos(photos)
-        pairs = sum(len(item.phrases) for item in self.photos)
-        if not pairs:
-            raise SspeError(f"No photo of {options.data} has a phrase with a box; there is nothing to train on.")
-        if pairs == 1:
-            raise SspeError(f"{options.data} has one phrase with a box, and training compares phrases; give more.")
-        if not training_photos(self.val[:WATCHED])[0]:
-            raise SspeError(
-                f"No watched val photo of {options.data} has a phrase with a box; there is nothing to measure."
+        if data is None:
+            data = TrainingData.read(
+                chosen, options, lambda work, total: self._bar(work, total=total, desc="proposals")
             )
-        t = chosen.text
-        text_encoder = create_text_encoder(t.encoder, self.table.texts, t.vectors, t.head, t.context)
+        self.data, self.photos, self.table, self.val, self.store = data, data.photos, data.table, data.val, data.store
+        self.watched = self.val[:WATCHED]
+        torch.manual_seed(options.seed)
         settings = PipelineSettings(chosen.regions, chosen.network, chosen.proposals)
-        self.pipeline = Pipeline(settings, text_encoder, pretrained=True)
-        everything = [photo.path for photo in [*photos, *self.val]]
-        self.store.prepare(everything, lambda work, total: self._bar(work, total=total, desc="proposals"))
+        self.pipeline = Pipeline(settings, data.text_encoder, pretrained=True)
         self.pipeline.to(self.device, memory_format=torch.channels_last)
         self.pipeline.precision = self.precision
-        self.phrase_features = text_encoder.encode(self.table.texts, self.table.contexts).to(self.device)  # (U, T)
-        frozen = None if chosen.fine_tune else FrozenFeatures(self.pipeline.regions)
-        self.dataset = RegionPhraseDataset(self.photos, self.store, chosen, options.seed, frozen)
-        if frozen:
-            with autocast(self.device, self.precision):
-                for index in self._bar(range(len(self.photos)), desc="region features"):
-                    self.dataset.prepare_features(index)
-        self._make_optimiser()
+        self.phrase_features = data.phrase_features.to(self.device)  # (U, T)
+        self.frozen = None if chosen.fine_tune else FrozenFeatures(self.pipeline.regions)
+        self.dataset = RegionPhraseDataset(self.photos, self.store, chosen, options.seed, self.frozen)
+        if self.frozen:
+            self._prepare_features()
+        self.epochs = 1 if chosen.network.kind == "cca" else chosen.epochs  # the analysis is fitted at once
+        steps = max(len(self.photos) // chosen.batch, 1)
+        self.trained, self.optimiser, self.schedule = make_optimiser(self.pipeline, chosen, steps)
         self.epoch, self.step_of_epoch, self.loss_of_epoch, self.best, self.rows = 0, 0, 0.0, -1.0, []
         if state:
             self._restore(state)
@@ -136,12 +130,16 @@ class Run:
         """Every epoch that is left, then the full measure of the best checkpoint."""
         log.info(
             "%d photos, %d distinct phrases, %s in %s, %d epochs",
-            len(self.photos), len(set(self.table.texts)), self.device, self.precision, self.recipe.epochs,
+            len(self.photos), len(set(self.table.texts)), self.device, self.precision, self.epochs,
         )  # fmt: skip
-        while self.epoch < self.recipe.epochs:
-            loss, seconds = self._train_epoch()
+        while self.epoch < self.epochs:
+            begun = time.monotonic()
+            if self.recipe.mining_epoch and self.epoch >= self.recipe.mining_epoch and self.dataset.mined is None:
+                self.dataset.mined = self._mined()
+            loss = self._fit() if self.recipe.network.kind == "cca" else self._train_epoch()
+            seconds = time.monotonic() - begun
             self.epoch, self.step_of_epoch, self.loss_of_epoch = self.epoch + 1, 0, 0.0
-            measured = self._measure(self.val[:WATCHED], "watched val")
+            measured = self._measure(self.watched, "watched val")
             self.rows.append(
                 {
                     "epoch": self.epoch,
@@ -158,12 +156,50 @@ class Run:
             if measured["recall_at_1"] > self.best:
                 self.best = measured["recall_at_1"]
                 self._save_checkpoint(measured)
-            self._write_log()
+            write_log(self.rows, self.output)
             self._save_state()
         self._finish()
 
-    def _train_epoch(self) -> tuple[float, float]:
-        """One pass over the photos; mean loss and seconds."""
+    def _prepare_features(self) -> None:
+        """Compute the frozen features that are not on disk yet: of the training photos, and of val where it has any."""
+        from sspe.pipeline import autocast
+
+        self.pipeline.eval()
+        with autocast(self.device, self.precision):
+            for index in self._bar(range(len(self.photos)), desc="region features"):
+                self.dataset.prepare_features(index)
+            if not self.recipe.calibrated:
+                for photo in self._bar(self.val, desc="region features of val"):
+                    self.frozen.prepare(photo.path, self.store.boxes(photo.path))
+
+    def _fit(self) -> float:
+        """Fit the canonical correlation analysis on every pair; one less the mean correlation, in place of a loss."""
+        pairs = (
+            (self.dataset.everything(index)[1], self.data.phrase_features[item.phrases].float())
+            for index, item in enumerate(self.photos)
+        )
+        return 1 - self.pipeline.network.fit(pairs).mean().item()
+
+    def _mined(self) -> list:
+        """Per photo the wrong proposals that the network, as it is now, ranks above a right region."""
+        import torch
+
+        from sspe.embedding.sampling import hard_negatives
+        from sspe.pipeline import autocast
+
+        self.pipeline.eval()
+        network, found = self.pipeline.network, []
+        for index, item in enumerate(self._bar(self.photos, desc="hard negatives")):
+            proposals, right, others = self.dataset.everything(index)
+            with torch.inference_mode(), autocast(self.device, self.precision):
+                y = network.text(self.phrase_features[item.phrases].float())
+                scores = network.scores(y, network.image(torch.cat([right, others]).to(self.device))).cpu()
+            p = len(right)
+            found.append(hard_negatives(scores[:, :p].diagonal(), scores[:, p:], item.boxes, proposals, self.recipe))
+        return found
+
+    def _train_epoch(self) -> float:
+        """One pass over the photos; its mean loss."""
         import torch
         from torch.utils.data import DataLoader
 
@@ -178,7 +214,7 @@ class Run:
             generator=torch.Generator(),  # a loader draws from its generator: dropout's would not survive a --resume
         )
         self.pipeline.train()
-        begun = saved = time.monotonic()
+        saved = time.monotonic()
         bar = self._bar(batches, desc=f"epoch {self.epoch + 1}/{self.recipe.epochs}")
         for batch in bar:
             self.loss_of_epoch += self._step(batch.to(self.device))
@@ -187,7 +223,7 @@ class Run:
             if time.monotonic() - saved > SAVE_EVERY:
                 self._save_state()
                 saved = time.monotonic()
-        return self.loss_of_epoch / self.step_of_epoch, time.monotonic() - begun
+        return self.loss_of_epoch / self.step_of_epoch
 
     def _step(self, batch) -> float:
         """One descent on a batch; its loss."""
@@ -195,6 +231,7 @@ class Run:
 
         from sspe.embedding.losses import structure_preserving_loss
         from sspe.embedding.refinement import refinement_loss
+        from sspe.embedding.similarity import similarity_loss
         from sspe.pipeline import autocast
 
         network, weight = self.pipeline.network, self.recipe.loss.refinement
@@ -203,13 +240,16 @@ class Run:
             features = batch.features
             if features is None:
                 features = self.pipeline.regions(batch.squeezed, batch.regions)
-            x, y = network(features, self.phrase_features[batch.phrases])
+            x, y = network(features, self.phrase_features[batch.phrases].float())
             if network.refiner and weight:
                 of_phrase, of_region = batch.refinable.nonzero(as_tuple=True)
                 # The phrases' embeddings are read, not taught: their place in the space is the ranking's to decide.
                 regions, phrases = network.refiner.describe(features)[of_region], y.detach()[of_phrase]
                 refined = network.refiner(regions, phrases, torch.cat(batch.regions)[of_region])
-        loss = structure_preserving_loss(x, y, batch.matches, self.recipe.loss)["loss"]
+            if self.recipe.network.kind == "similarity":
+                loss = similarity_loss(network, x, y, batch.matches)
+        if self.recipe.network.kind != "similarity":
+            loss = structure_preserving_loss(x, y, batch.matches, self.recipe.loss)["loss"]
         if refined is not None:
             loss = loss + weight * refinement_loss(refined, batch.boxes[of_phrase])
         self.optimiser.zero_grad(set_to_none=True)
@@ -219,47 +259,35 @@ class Run:
         self.schedule.step()
         return loss.item()
 
-    def _make_optimiser(self) -> None:
-        import torch
-
-        r, regions = self.recipe, self.pipeline.regions
-        regions.requires_grad_(r.fine_tune)
-        for stage in list(regions.map)[: r.frozen_stages]:
-            stage.requires_grad_(False)
-        backbone = [p for p in regions.parameters() if p.requires_grad]
-        # What has no ImageNet weights to keep learns fast.
-        branches = [*self.pipeline.network.parameters()]
-        if regions.around is not None:
-            branches += regions.around.parameters()
-        new = {id(p) for p in branches}
-        backbone = [p for p in backbone if id(p) not in new]
-        self.trained = backbone + branches
-        groups = [{"params": branches, "lr": r.branch_lr}, {"params": backbone, "lr": r.backbone_lr}]
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=r.weight_decay)
-        steps = max(len(self.photos) // r.batch, 1) * r.epochs
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, [r.branch_lr, r.backbone_lr], total_steps=steps + 1, pct_start=r.warm_up
-        )
-
     def _measure(self, photos: Sequence, name: str) -> dict:
         from sspe.evaluation.localization import localize_annotated, measure_localization
+        from sspe.evaluation.ranking import measure_ranking, rank_annotated
 
         self.pipeline.eval()
-        results, _ = localize_annotated(self.pipeline, photos, self.store, lambda p: self._bar(p, desc=name))
-        return measure_localization(results)
+
+        def progress(work):
+            return self._bar(work, desc=name)
+
+        if not self.recipe.calibrated:
+            return measure_ranking(rank_annotated(self.pipeline, photos, self.store, self.frozen, progress))
+        return measure_localization(localize_annotated(self.pipeline, photos, self.store, progress)[0])
 
     def _finish(self) -> None:
-        """Calibrate the best checkpoint, as it is on disk, and measure it, on all val photos."""
+        """Measure the best checkpoint, as it is on disk, on all val photos; calibrate it where the recipe says so."""
         from sspe.checkpoint import load_checkpoint, save_checkpoint
+        from sspe.evaluation import localization, ranking
         from sspe.evaluation.calibration import calibrate
-        from sspe.evaluation.localization import table
         from sspe.evaluation.probabilities import draw_reliability
 
         path = self.output / "best.safetensors"
         self.pipeline, about = load_checkpoint(path)
         self.pipeline.for_inference(self.device, self.precision)
-        train = [item.photo for item in self.photos]
-        measured = calibrate(self.pipeline, train, self.val, self.store, lambda p: self._bar(p, desc="all val"))
+        if self.recipe.calibrated:
+            train = [item.photo for item in self.photos]
+            measured = calibrate(self.pipeline, train, self.val, self.store, lambda p: self._bar(p, desc="all val"))
+            table = localization.table
+        else:
+            measured, table = self._measure(self.val, "all val"), ranking.table
         save_checkpoint(self.pipeline, path, {**about, "all_val": measured})
         with atomic_write(self.output / "metrics.json") as temporary:
             temporary.write_text(json.dumps(measured, indent=2) + "\n")
@@ -289,7 +317,8 @@ class Run:
 
         state = {
             "command": self._command(),
-            "pipeline": self.pipeline.state_dict(),
+            # A frozen backbone is what it was; of VGG it would be half a gigabyte.
+            "pipeline": {k: v for k, v in self.pipeline.state_dict().items() if self._learns(k)},
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "epoch": self.epoch,
@@ -298,6 +327,7 @@ class Run:
             "best": self.best,
             "rows": self.rows,
             "random": torch.get_rng_state(),
+            "mined": self.dataset.mined and [torch.from_numpy(rows) for rows in self.dataset.mined],
         }
         with atomic_write(self.output / "last.pt") as temporary:
             torch.save(state, temporary)
@@ -330,10 +360,15 @@ class Run:
         o = self.options
         return json.dumps([self.recipe.as_dict(), o.seed, o.train_split, o.val_split, o.limit, o.val_limit])
 
+    def _learns(self, name: str) -> bool:
+        """Whether training changes the tensor of the pipeline with this name."""
+        return self.recipe.fine_tune or not name.startswith("regions.")
+
     def _restore(self, state: dict) -> None:
         import torch
 
-        self.pipeline.load_state_dict(state["pipeline"])
+        self.pipeline.load_state_dict({**self.pipeline.state_dict(), **state["pipeline"]})
+        self.dataset.mined = state["mined"] and [rows.numpy() for rows in state["mined"]]
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.epoch, self.step_of_epoch = state["epoch"], state["step_of_epoch"]
@@ -341,22 +376,6 @@ class Run:
         self.best, self.rows = state["best"], state["rows"]
         torch.set_rng_state(state["random"])
         log.info("resumed at epoch %d, step %d", self.epoch + 1, self.step_of_epoch)
-
-    def _write_log(self) -> None:
-        """log.csv and curves.png, made anew from all epochs so far."""
-        from matplotlib.figure import Figure
-
-        with atomic_write(self.output / "log.csv") as temporary, temporary.open("w", newline="") as out:
-            writer = csv.DictWriter(out, self.rows[0])
-            writer.writeheader()
-            writer.writerows(self.rows)
-        figure = Figure(figsize=(8, 3), layout="constrained")
-        for axes, name in zip(figure.subplots(1, 2), ("loss", "watched_recall_at_1"), strict=True):
-            axes.plot([row["epoch"] for row in self.rows], [row[name] for row in self.rows], marker="o")
-            axes.set(xlabel="epoch", title=name.replace("_", " "))
-            axes.grid(alpha=0.3)
-        with atomic_write(self.output / "curves.png") as temporary:
-            figure.savefig(temporary, dpi=120)
 
     def _bar(self, work, **details):
         from tqdm import tqdm

@@ -38,7 +38,7 @@ def make_pipeline() -> Callable[..., Pipeline]:
 
         from sspe.pipeline import Pipeline, PipelineSettings
         from sspe.settings import EdgeBoxesSettings, NetworkSettings, RegionSettings
-        from sspe.text.encoders import MeanEncoder
+        from sspe.text.mean import MeanEncoder
         from sspe.text.words import WordVectors
         from sspe.vision.folding import FoldedConv2d
 

@@ -32,7 +32,9 @@ def test_every_recipe_passes_its_own_checks(name):
 
 
 def test_unknown_name_lists_those_that_exist():
-    with pytest.raises(SspeError, match="no recipe 'best'; choose one of default, short, frozen, synthetic"):
+    with pytest.raises(
+        SspeError, match="no recipe 'best'; choose one of default, short, frozen, ablation, paper, synthetic"
+    ):
         recipe("best")
 
 
@@ -42,6 +44,10 @@ def test_unknown_name_lists_those_that_exist():
         ("epochs=3", "epochs", 3),
         ("backbone_lr=1e-5", "backbone_lr", 1e-5),
         ("warm_up=0", "warm_up", 0.0),
+        ("network.hidden=0", "network.hidden", 0),
+        ("optimiser=sgd", "optimiser", "sgd"),
+        ("calibrated=false", "calibrated", False),
+        ("regions.weights=vgg.pth", "regions.weights", "vgg.pth"),
         ("zoom=1", "zoom", 1.0),
         ("alone=0", "alone", 0.0),
         ("sampled_near=0.25", "sampled_near", 0.25),
@@ -116,6 +122,14 @@ def test_changes_add_up_and_the_last_one_counts():
         ("fine_tune=false", "with fine_tune=false or regions.mode=crops set regions.surroundings=0"),
         ("regions.mode=crops", "with fine_tune=false or regions.mode=crops set regions.surroundings=0"),
         ("negative_iou=0.9", "negative_iou is 0.9 and positive_iou is 0.6"),
+        ("mining_epoch=2", "set fine_tune=false or mining_epoch=0"),
+        ("network.kind=cca", "with network.kind=cca set fine_tune=false and network.refiner=0"),
+        ("network.kind=other", "network.kind is 'other'; choose one of embedding, similarity, cca"),
+        ("optimiser=adam", "optimiser is 'adam'; choose one of adamw, sgd"),
+        ("mined=0", "mined is 0; it must be at least 1"),
+        ("momentum=2", "momentum is 2.0; it must be from 0 to 1"),
+        ("loss.region_structure=-1", "loss.region_structure is -1.0; it must be at least 0"),
+        ("text.pca=0", "text.pca is 0; it must be at least 1"),
         ("regions.mode=windows", "regions.mode is 'windows'; choose one of roi, crops"),
     ],
 )

@@ -33,7 +33,7 @@ def few_words(request, monkeypatch):
         return
     words = "a the two man woman dog bird fish car bus boat ball box star ring red green blue yellow grass sand".split()
     vectors = np.random.default_rng(0).normal(size=(len(words), 50)).astype(np.float32)
-    monkeypatch.setattr("sspe.text.encoders.glove", lambda: WordVectors(tuple(words), vectors))
+    monkeypatch.setattr("sspe.text.words.glove", lambda: WordVectors(tuple(words), vectors))
 
 
 @pytest.fixture
@@ -259,6 +259,15 @@ def test_resume_from_a_damaged_file(finished, scenes, tmp_path, capsys):
 # Other kinds of runs
 
 
+@pytest.mark.parametrize("encoder", ["tfidf", "hglmm"])
+def test_other_text_encoders_travel_in_the_checkpoint(scenes, tmp_path, encoder):
+    options = ("--set", f"text.encoder={encoder}", "--set", "text.centres=3", "--set", "text.pca=20")
+    assert train(scenes, tmp_path / "run", *options, "--set", "epochs=1") == 0
+    pipeline, about = load_checkpoint(tmp_path / "run" / "best.safetensors")
+    assert pipeline.text_encoder.name == about["settings"]["text"]["encoder"] == encoder
+    assert pipeline.text_encoder.context == 5 and pipeline.text_encoder.encode(["a red ball"]).any()
+
+
 def test_a_frozen_backbone_keeps_its_weights(scenes, tmp_path):
     from sspe.recipes import recipe
     from sspe.vision.folding import collapsed_state
@@ -270,6 +279,92 @@ def test_a_frozen_backbone_keeps_its_weights(scenes, tmp_path):
     made = load_file(tmp_path / "run" / "best.safetensors")
     assert all(torch.equal(tensor.half(), made[f"regions.{name}"]) for name, tensor in published.items())
     assert load_checkpoint(tmp_path / "run" / "best.safetensors")[1]["recipe"] == "frozen"
+
+
+PLAIN = [*TINY, "--recipe", "ablation"]
+for change in ("text.encoder=mean", "epochs=2"):
+    PLAIN += ["--set", change]
+
+
+def plain(data, output, *options) -> dict:
+    """Train by the recipe of the ablation; the figures."""
+    assert main(["--data", str(data), "--output", str(output), *CPU, *PLAIN, *map(str, options)]) == 0
+    return json.loads((output / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["network.hidden=0"],
+        ["network.kind=similarity", "network.judge=16"],
+        ["network.kind=cca"],
+        ["loss.region_anchor=0", "loss.region_structure=0.1", "loss.phrase_structure=0.1"],
+        ["positive_iou=1", "regions_per_phrase=10"],
+        ["optimiser=sgd", "decay_every=1", "branch_lr=0.1"],
+        ["mining_epoch=1", "mined=3"],
+        ["regions.geometry=true"],
+        ["regions.mode=crops", "regions.crop=32"],
+    ],
+)
+def test_each_variant_of_the_paper_is_a_setting(scenes, tmp_path, changes):
+    options = [part for change in changes for part in ("--set", change)]
+    measured = plain(scenes, tmp_path / "run", *options)
+    assert measured["protocol"].startswith("merged box") and "score alone" in measured["protocol"]
+    assert 0 <= measured["recall_at_1"] <= measured["recall_at_10"] <= measured["upper_bound"] <= 1
+    pipeline, about = load_checkpoint(tmp_path / "run" / "best.safetensors")
+    assert about["all_val"] == measured and pipeline.calibration is None
+    assert len(rows(tmp_path / "run")) == (1 if "network.kind=cca" in changes else 2)
+    assert not any(name.startswith("regions.") for name in weights(tmp_path / "run"))  # what did not change is not kept
+
+
+def test_a_plain_run_is_measured_again_by_the_evaluate_command(scenes, tmp_path, capsys):
+    measured = plain(scenes, tmp_path / "run")
+    line = ["localization", "--data", scenes, "--checkpoint", tmp_path / "run" / "best.safetensors", "--limit", 4, *CPU]
+    line += ["--plain", "--proposals", 10, 40, "--output", tmp_path / "again.json"]
+    assert sspe.evaluate.main([str(part) for part in line]) == 0
+    again = json.loads((tmp_path / "again.json").read_text())
+    by_proposals = again.pop("by_proposals")
+    # The checkpoint rounds the backbone's weights, so a near tie may turn around.
+    assert again["recall_at_1"] == pytest.approx(measured["recall_at_1"], abs=0.05)
+    assert again["upper_bound"] == measured["upper_bound"] == by_proposals["40"]["upper_bound"]
+    assert by_proposals["40"]["recall_at_1"] == again["recall_at_1"]
+    assert by_proposals["10"]["upper_bound"] <= by_proposals["40"]["upper_bound"]
+    assert "10 proposals" in capsys.readouterr().out
+
+
+def test_a_run_takes_data_that_another_has_read(scenes, tmp_path, monkeypatch):
+    from sspe.recipes import recipe
+    from sspe.training_data import TrainingData
+
+    expected = plain(scenes, tmp_path / "first")
+    line = ["--data", str(scenes), *CPU, *PLAIN]
+    options = sspe.train.parser().parse_args(line)
+    chosen = recipe("ablation", options.set)
+    data = TrainingData.read(chosen, options, lambda work, total: work)
+    monkeypatch.setattr(TrainingData, "read", lambda *_: pytest.fail("read again"))
+    Run(chosen, "ablation", tmp_path / "second", options, data).train()
+    assert json.loads((tmp_path / "second" / "metrics.json").read_text()) == expected
+    assert same(weights(tmp_path / "first"), weights(tmp_path / "second"))
+
+
+def test_hard_negatives_survive_an_interruption(scenes, tmp_path, monkeypatch):
+    options = ["--set", "mining_epoch=1", "--set", "epochs=3"]
+    plain(scenes, tmp_path / "whole", *options)
+    monkeypatch.setattr(sspe.train, "SAVE_EVERY", -1.0)
+    with monkeypatch.context() as patch:
+        whole, calls = Run._step, []
+
+        def interrupted(self, *arguments):
+            calls.append(1)
+            if len(calls) == 4:  # in the second epoch, the first one with hard negatives
+                raise KeyboardInterrupt
+            return whole(self, *arguments)
+
+        patch.setattr(Run, "_step", interrupted)
+        assert main(["--data", str(scenes), "--output", str(tmp_path / "run"), *CPU, *PLAIN, *options]) == 130
+    monkeypatch.setattr(Run, "_mined", lambda self: pytest.fail("mined again, by another network"))
+    plain(scenes, tmp_path / "run", *options, "--resume")
+    assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
 
 def test_crops(scenes, tmp_path, capsys):
@@ -405,8 +500,7 @@ def test_a_short_run_learns(english, tmp_path):
     settings = recipe("synthetic", changes)
     texts = training_photos(open_dataset(data, "train"))[1].texts
     torch.manual_seed(0)
-    text = settings.text
-    text_encoder = create_text_encoder(text.encoder, texts, text.vectors, text.head, text.context)
+    text_encoder = create_text_encoder(settings.text, texts)
     untrained = Pipeline(PipelineSettings(settings.regions, settings.network, settings.proposals), text_encoder, True)
     save_checkpoint(untrained, tmp_path / "untrained.safetensors", {})
     line = ["localization", "--data", data, "--checkpoint", tmp_path / "untrained.safetensors", *CPU]

@@ -68,6 +68,14 @@ class FeatureStore:
                 np.savez(out, squeezed=stored.squeezed, boxes=stored.boxes)
             return stored
 
+    def boxes(self, path: Path) -> np.ndarray:
+        """The stored photo's proposals alone, which are read in half the time."""
+        try:
+            with np.load(self._file(path)) as arrays:
+                return arrays["boxes"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return self.get(path).boxes
+
     def prepare(self, paths: Sequence[Path], progress: Callable[[Iterable, int], Iterable] | None = None) -> None:
         """Make what is missing of the given photos, on every core; ``progress`` wraps (iterable, total) like tqdm."""
         missing = [path for path in paths if not self._file(path).exists()]
@@ -93,29 +101,50 @@ class FeatureStore:
 
 
 class FrozenFeatures:
-    """Photo file and boxes -> region features (R, D) float16 of a backbone that is not trained, from disk where known.
+    """Photo file and boxes -> region features (R, D) of a backbone that is not trained, from disk where known.
 
-    The backbone must hold the published weights of its name: the settings alone are the key.
+    What is kept is their appearance in float16, named by the region settings and the weights; geometry is added when
+    they are read, so that a network with it and one without share a file.
     """
 
     def __init__(self, encoder: RegionEncoder, folder: Path | None = None):
         self.encoder = encoder
-        key = settings_key(asdict(encoder.settings), "imagenet")
-        self.folder = (folder or cache_dir() / "features") / key
+        settings = {**asdict(encoder.settings), "geometry": None, "weights": None}
+        self.folder = (folder or cache_dir() / "features") / settings_key(settings, encoder.weights_key())
 
-    def get(self, path: Path, boxes: np.ndarray) -> np.ndarray:
-        """Features (R, D) float16 of relative boxes (R, 4); the boxes are part of the key. Raises PhotoError."""
+    def get(self, path: Path, boxes: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Features (N, D) float32 of the chosen rows of relative boxes (R, 4). Raises PhotoError.
+
+        All the boxes are the key: features of R boxes are computed once, and then any rows are read without the others.
+        """
+        import torch
+
         boxes = np.ascontiguousarray(boxes, np.float32)
-        file = self.folder / f"{photo_key(path)}-{settings_key(boxes.tobytes().hex())}.npy"
+        file = self._file(path, boxes)
         try:
-            return np.load(file)
+            appearance = np.load(file, mmap_mode="r")[rows]
         except (OSError, ValueError, EOFError):  # absent or damaged: make it again
-            photo = open_photo(path)
-            height, width = photo.shape[:2]
-            features = self.encoder.encode(photo, scale(boxes, width, height)).half().cpu().numpy()
-            with atomic_write(file) as temporary:
-                np.save(temporary, features)
-            return features
+            appearance = self._make(path, boxes, file)[rows]
+        appearance = torch.from_numpy(appearance.astype(np.float32))
+        return self.encoder.with_geometry(appearance, torch.from_numpy(boxes[rows])).numpy()
+
+    def prepare(self, path: Path, boxes: np.ndarray) -> None:
+        """Compute the features of relative boxes (R, 4), if they are not on disk yet. Raises PhotoError."""
+        boxes = np.ascontiguousarray(boxes, np.float32)
+        file = self._file(path, boxes)
+        if not file.exists():
+            self._make(path, boxes, file)
+
+    def _file(self, path: Path, boxes: np.ndarray) -> Path:
+        return self.folder / f"{photo_key(path)}-{settings_key(boxes.tobytes().hex())}.npy"
+
+    def _make(self, path: Path, boxes: np.ndarray, file: Path) -> np.ndarray:
+        photo = open_photo(path)
+        height, width = photo.shape[:2]
+        appearance = self.encoder.appearance(photo, scale(boxes, width, height)).half().cpu().numpy()
+        with atomic_write(file) as temporary:
+            np.save(temporary, appearance)
+        return appearance
 
 
 def photo_key(path: Path) -> str:

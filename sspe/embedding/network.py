@@ -9,17 +9,20 @@ from sspe.settings import NetworkSettings
 
 
 class Branch(nn.Module):
-    """fc -> batch norm -> ReLU -> dropout -> fc -> L2."""
+    """fc -> batch norm -> ReLU -> dropout -> fc -> L2; without a hidden layer fc -> L2, the paper's linear branch."""
 
     def __init__(self, features: int, settings: NetworkSettings):
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(features, settings.hidden),
-            nn.BatchNorm1d(settings.hidden),
-            nn.ReLU(),
-            nn.Dropout(settings.dropout),
-            nn.Linear(settings.hidden, settings.embedding),
-        )
+        if settings.hidden:
+            self.layers = nn.Sequential(
+                nn.Linear(features, settings.hidden),
+                nn.BatchNorm1d(settings.hidden),
+                nn.ReLU(),
+                nn.Dropout(settings.dropout),
+                nn.Linear(settings.hidden, settings.embedding),
+            )
+        else:
+            self.layers = nn.Sequential(nn.Linear(features, settings.embedding))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:  # (N, D) -> (N, E), unit length
         return functional.normalize(self.layers(features).float(), dim=1)
@@ -42,3 +45,8 @@ class TwoBranchNetwork(nn.Module):
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Region features x (R, D) and phrase features y (P, T) -> embeddings (R, E) and (P, E) of unit length."""
         return self.image(x), self.text(y)
+
+    def scores(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """How well each region embedding x (R, E) fits each phrase embedding y (P, E): (P, R) cosines, float32."""
+        with torch.autocast(y.device.type, enabled=False):
+            return y.float() @ x.float().T

@@ -8,8 +8,9 @@ once, and proposals that overlap a phrase's box well are further regions of that
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,6 +45,7 @@ class TrainingPhoto:
         mentions: P arrays of such rows: the phrase in every sentence that uses it for this box.
         boxes: (P, 4) float32 merged boxes, relative: 0..1 of width and height.
         sided: some sentence says left or right, so the photo must not be mirrored.
+        annotated: (A, 4) float32, the distinct boxes of the photo, also of pairs that were left out.
     """
 
     photo: AnnotatedPhoto
@@ -51,6 +53,12 @@ class TrainingPhoto:
     mentions: tuple[np.ndarray, ...]
     boxes: np.ndarray
     sided: bool
+    annotated: np.ndarray
+
+    def only(self, places: Sequence[int]) -> TrainingPhoto:
+        """The same photo with these of its pairs alone."""
+        mentions = tuple(self.mentions[i] for i in places)
+        return replace(self, phrases=self.phrases[places], mentions=mentions, boxes=self.boxes[places])
 
 
 class PhraseTable:
@@ -74,8 +82,11 @@ class PhraseTable:
         return self._rows[text, context]
 
 
-def training_photos(photos: Sequence[AnnotatedPhoto]) -> tuple[list[TrainingPhoto], PhraseTable]:
-    """Every photo that has a phrase with a box, and the table of all those phrases."""
+def training_photos(photos: Sequence[AnnotatedPhoto], context: bool = True) -> tuple[list[TrainingPhoto], PhraseTable]:
+    """Every photo that has a phrase with a box, and the table of all those phrases.
+
+    Without ``context`` a phrase is the same in all its sentences.
+    """
     table = PhraseTable()
     found = []
     for photo in photos:
@@ -89,11 +100,31 @@ def training_photos(photos: Sequence[AnnotatedPhoto]) -> tuple[list[TrainingPhot
                     text = phrase.text.lower()
                     row = table.row(text)
                     mentions = pairs.setdefault((row, *box.tolist()), (row, box, []))[2]
-                    mentions.append(table.row(text, Context.of(sentence.text.lower(), phrase.start, phrase.end)))
+                    said = Context.of(sentence.text.lower(), phrase.start, phrase.end) if context else ALONE
+                    mentions.append(table.row(text, said))
         if pairs:
             rows, boxes, mentions = zip(*pairs.values(), strict=True)
-            found.append(TrainingPhoto(photo, np.array(rows), tuple(map(np.array, mentions)), np.stack(boxes), sided))
+            boxes = np.stack(boxes)
+            mentions = tuple(map(np.array, mentions))
+            found.append(TrainingPhoto(photo, np.array(rows), mentions, boxes, sided, np.unique(boxes, axis=0)))
     return found, table
+
+
+def at_most_a_phrase(photos: Sequence[TrainingPhoto], most: int, seed: int) -> list[TrainingPhoto]:
+    """The photos with at most so many regions of each distinct phrase, drawn at random: 10 in the paper.
+
+    Otherwise "a man" alone would be a good part of all pairs. A photo left without a phrase is left out.
+    """
+    pairs = [(i, j) for i, item in enumerate(photos) for j in range(len(item.phrases))]
+    seen: Counter[int] = Counter()
+    kept: dict[int, list[int]] = {}
+    for place in np.random.default_rng(seed).permutation(len(pairs)):
+        i, j = pairs[place]
+        row = int(photos[i].phrases[j])
+        seen[row] += 1
+        if seen[row] <= most:
+            kept.setdefault(i, []).append(j)
+    return [photos[i].only(sorted(kept[i])) for i in sorted(kept)]
 
 
 @dataclass(frozen=True)
@@ -136,6 +167,7 @@ class RegionPhraseDataset(Dataset):
         frozen: FrozenFeatures | None = None,
     ):
         self.photos, self.store, self.recipe, self.seed, self.frozen = photos, store, recipe, seed, frozen
+        self.mined: Sequence[np.ndarray] | None = None  # per photo, proposals that every step is to see
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -147,9 +179,11 @@ class RegionPhraseDataset(Dataset):
         right = item.boxes
         said = np.array([rng.choice(rows) for rows in item.mentions])
         phrases = np.where(rng.random(len(said)) < r.alone, item.phrases, said)
-        stored = self.store.get(item.photo.path)
-        squeezed, proposals = stored.squeezed, stored.boxes
-        if self.frozen is None:
+        if self.frozen is not None:
+            squeezed, proposals = None, self.store.boxes(item.photo.path)
+        else:
+            stored = self.store.get(item.photo.path)
+            squeezed, proposals = stored.squeezed, stored.boxes
             if r.zoom < 1:
                 squeezed, proposals, right, kept = zoomed(squeezed, proposals, right, r.zoom, rng)
                 phrases = phrases[kept]
@@ -158,14 +192,15 @@ class RegionPhraseDataset(Dataset):
             if r.colour:
                 squeezed = recoloured(squeezed, r.colour, rng)
         annotated = np.unique(right, axis=0)
-        sampled = self._sampled(iou(right, proposals).max(axis=0), rng)
+        mined = np.zeros(0, int) if self.mined is None else self.mined[index]
+        sampled = self._sampled(iou(right, proposals).max(axis=0), mined, rng)
         regions = np.concatenate([annotated, proposals[sampled]])
         overlap = iou(right, regions)  # (P, R); relative boxes keep the intersection over union
         features = None
         if self.frozen is not None:
-            rows = np.concatenate([np.arange(len(annotated)), len(annotated) + sampled])
-            everything = np.concatenate([annotated, proposals])
-            squeezed, features = None, torch.from_numpy(self.frozen.get(item.photo.path, everything)[rows]).float()
+            rows = np.concatenate([rows_of(annotated, item.annotated), len(item.annotated) + sampled])
+            everything = np.concatenate([item.annotated, proposals])
+            features = torch.from_numpy(self.frozen.get(item.photo.path, everything, rows))
         else:
             squeezed = torch.from_numpy(np.ascontiguousarray(squeezed))
         return Example(
@@ -179,22 +214,58 @@ class RegionPhraseDataset(Dataset):
             torch.from_numpy((overlap >= r.refined_iou) & (overlap < _TOO_NEAR)),
         )
 
-    def _sampled(self, nearness: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _sampled(self, nearness: np.ndarray, mined: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Which proposals a step sees, given the overlap (N,) of each with the nearest phrase's box.
 
-        At least so many near ones as the recipe asks for, or there are, and up to its count any others, near or not.
+        Those mined; at least so many near ones as the recipe asks for, or there are; and up to its count any others.
         """
         count = min(self.recipe.sampled_proposals, len(nearness))
         order = rng.permutation(len(nearness))
+        order = order[~np.isin(order, mined)]
         near = order[nearness[order] >= self.recipe.refined_iou][: round(count * self.recipe.sampled_near)]
-        others = order[~np.isin(order, near)][: count - len(near)]
-        return np.concatenate([near, others])
+        others = order[~np.isin(order, near)][: max(count - len(near) - len(mined), 0)]
+        return np.concatenate([mined, near, others])
+
+    def everything(self, index: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
+        """All of a photo, for a frozen backbone: its proposals (N, 4), and features (P, D) and (N, D).
+
+        The former are those of the phrases' boxes, the latter those of the proposals.
+        """
+        item = self.photos[index]
+        proposals = self.store.boxes(item.photo.path)
+        features = self.frozen.get(item.photo.path, np.concatenate([item.annotated, proposals]))
+        right = features[rows_of(item.boxes, item.annotated)]
+        return proposals, torch.from_numpy(right), torch.from_numpy(features[len(item.annotated) :])
 
     def prepare_features(self, index: int) -> None:
         """Compute the frozen features of a photo, if they are not on disk yet."""
         item = self.photos[index]
-        proposals = self.store.get(item.photo.path).boxes
-        self.frozen.get(item.photo.path, np.concatenate([np.unique(item.boxes, axis=0), proposals]))
+        self.frozen.prepare(item.photo.path, np.concatenate([item.annotated, self.store.boxes(item.photo.path)]))
+
+
+def hard_negatives(
+    right: torch.Tensor, scores: torch.Tensor, boxes: np.ndarray, proposals: np.ndarray, recipe: Recipe
+) -> np.ndarray:
+    """Proposals that score above the right box of some phrase and show something else: the worst of a photo.
+
+    Args:
+        right: (P,) score of each phrase with its own box.
+        scores: (P, N) its scores with the proposals.
+        boxes, proposals: (P, 4) and (N, 4), in one frame.
+
+    Returns:
+        Up to ``recipe.mined`` rows of the proposals, the one that is the farthest above first.
+    """
+    above = scores - right[:, None]
+    above = above.masked_fill(torch.from_numpy(iou(boxes, proposals) >= recipe.negative_iou), -torch.inf)
+    above = above.max(dim=0).values  # (N,)
+    order = above.argsort(descending=True, stable=True)[: recipe.mined]
+    return order[above[order] > 0].numpy()
+
+
+def rows_of(boxes: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """For each of boxes (N, 4) the row of the equal one among (M, 4)."""
+    return (boxes[:, None] == among[None]).all(axis=2).argmax(axis=1)
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):

@@ -1,14 +1,15 @@
-"""Words and their vectors: a vocabulary, published GloVe vectors, and files of vectors that users bring."""
+"""Words and their vectors: a vocabulary, published GloVe vectors, and the files of vectors that users bring."""
 
 import importlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sspe.errors import CheckpointError, DataError
+from sspe.errors import CheckpointError
+from sspe.text.vector_files import read_vectors
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+")  # "3.5" is one word, "man,2" are two
 
@@ -97,39 +98,23 @@ def glove(words: int = 400_000) -> WordVectors:
     return WordVectors(tuple(names[:words]), np.array(vectors[:words], np.float32))
 
 
-def read_word_vectors(path: str | Path) -> WordVectors:
-    """Read a text file of vectors: one word a line, then its numbers, separated by spaces (the GloVe format).
+def training_vectors(file: str | None, seen: Collection[str], common: int) -> WordVectors:
+    """Vectors of the words ``seen`` in training and of the ``common`` most frequent words: of a file, or GloVe's own.
 
-    A first line of two integers (the word2vec text format) is skipped, and so are blank lines. Raises DataError naming
-    the line that is broken.
+    Raises DataError for a broken file, CheckpointError without the package that carries GloVe.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"There is no file of word vectors {path}; check the path.")
-    words: list[str] = []
-    rows: list[np.ndarray] = []
-    for number, line in _numbered_lines(path):
-        word, *numbers = line.rstrip().split(" ")
-        if not line.strip() or (number == 1 and len(numbers) == 1 and word.isdigit() and numbers[0].isdigit()):
-            continue
-        try:
-            row = np.array(numbers, np.float32)
-        except ValueError:
-            row = np.zeros(0)
-        if not (len(row) and np.isfinite(row).all()):
-            raise DataError(f"{path}, line {number}: numbers were expected after {word[:40]!r}, each after a space.")
-        if rows and len(row) != len(rows[0]):
-            raise DataError(f"{path}, line {number}: {len(row)} numbers, and the lines before have {len(rows[0])}.")
-        words.append(word)
-        rows.append(row)
-    if not rows:
-        raise DataError(f"{path} holds no word vectors; give a file in the GloVe text format.")
-    return WordVectors(tuple(words), np.stack(rows))
+    if file is not None:
+        return read_word_vectors(file, seen, common)
+    known = glove()
+    return known.keep({*seen, *known.words[:common]})
 
 
-def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with path.open(encoding="utf-8") as lines:
-            yield from enumerate(lines, 1)
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text; give a file in the GloVe text format, not a binary one.") from None
+def read_word_vectors(path: str | Path, seen: Collection[str] | None = None, common: int = 0) -> WordVectors:
+    """Vectors from a file in the GloVe text format or word2vec's text or binary format.
+
+    ``seen`` None takes every word; otherwise the words in ``seen`` and the first ``common`` of the file are taken, so
+    that a file of some gigabytes needs only the memory of what is wanted. Raises DataError, see
+    :func:`sspe.text.vector_files.read_vectors`.
+    """
+    words, vectors = read_vectors(Path(path), lambda row, word: seen is None or row < common or word in seen)
+    return WordVectors(words, vectors)

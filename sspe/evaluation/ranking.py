@@ -1,0 +1,141 @@
+"""Phrase localization as the paper measures it: every region ranked by its score with the phrase, and nothing else.
+
+No consensus, no refinement, no probabilities, and every phrase read alone. Of a frozen backbone the region features
+are taken from the cache folder, so that many networks are measured for the price of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sspe.boxes import iou, scale
+from sspe.data.feature_store import FeatureStore, FrozenFeatures
+from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
+from sspe.errors import DataError
+from sspe.evaluation.localization import CENTRED, RANKS, THRESHOLD
+from sspe.photo import open_photo
+from sspe.pipeline import Pipeline, autocast
+
+_TEXTS = 2048  # phrases embedded at once
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One phrase of one photo.
+
+    Attributes:
+        types: of the annotation.
+        right: (R,) bool, regions whose box overlaps the merged box by 0.5 or more, in the order of the proposals.
+        order: (R,) regions by falling score; of equal scores the earlier proposal comes first.
+        floors: whether the whole photo and the centred box would be right.
+    """
+
+    types: tuple[str, ...]
+    right: np.ndarray
+    order: np.ndarray
+    floors: tuple[bool, bool]
+
+
+def rank_annotated(
+    pipeline: Pipeline,
+    photos: Sequence[AnnotatedPhoto],
+    store: FeatureStore,
+    frozen: FrozenFeatures | None = None,
+    progress: Callable[[Iterable], Iterable] = lambda photos: photos,
+) -> list[Ranked]:
+    """Rank every proposal for every phrase that has a box; ``frozen`` gives the features of a frozen backbone."""
+    texts = sorted({p.text.lower() for photo in photos for s in photo.sentences for p in s.phrases if len(p.boxes)})
+    place = {text: i for i, text in enumerate(texts)}
+    y = torch.cat(
+        [pipeline.embed_phrases(texts[i : i + _TEXTS]) for i in range(0, len(texts), _TEXTS)] or [torch.empty(0)]
+    )
+    results = []
+    for photo in progress(photos):
+        phrases = [p for s in photo.sentences for p in s.phrases if len(p.boxes)]
+        if not phrases:
+            continue
+        relative = store.boxes(photo.path)
+        x = _embedded(pipeline, photo, relative, frozen)
+        scores = pipeline.scores(y[[place[p.text.lower()] for p in phrases]], x).cpu().numpy()
+        boxes = scale(relative, photo.width, photo.height)
+        frame = np.array([photo.width, photo.height] * 2, np.float32)
+        centred = frame * np.array([1 - CENTRED] * 2 + [1 + CENTRED] * 2, np.float32) / 2
+        floors = np.stack([frame * np.array([0, 0, 1, 1], np.float32), centred])
+        merged = np.stack([p.box for p in phrases])
+        right = iou(merged, boxes) >= THRESHOLD
+        whole, centre = (iou(merged, floors) >= THRESHOLD).T
+        order = np.argsort(-scores, axis=1, kind="stable")
+        for i, phrase in enumerate(phrases):
+            results.append(Ranked(phrase.types, right[i], order[i], (bool(whole[i]), bool(centre[i]))))
+    return results
+
+
+@torch.inference_mode()
+def _embedded(
+    pipeline: Pipeline, photo: AnnotatedPhoto, relative: np.ndarray, frozen: FrozenFeatures | None
+) -> torch.Tensor:
+    """Embeddings (R, E) of relative boxes (R, 4)."""
+    if frozen is None:
+        return pipeline.embed_regions(open_photo(photo.path), scale(relative, photo.width, photo.height)).embeddings
+    features = torch.from_numpy(frozen.get(photo.path, relative)).to(pipeline.device)
+    with autocast(pipeline.device, pipeline.precision):
+        return pipeline.network.image(features)
+
+
+def measure_ranking(results: Sequence[Ranked], count: int | None = None) -> dict:
+    """Rates in 0..1 over all phrases; ``count`` lets only the first so many proposals of each photo take part.
+
+    Raises DataError when there is no phrase to measure.
+    """
+    if not results:
+        raise DataError("The chosen photos have no phrase with a box, so there is nothing to measure; choose others.")
+    ranks = [_rank(r, count) for r in results]
+    return {
+        **{f"recall_at_{k}": _rate(rank < k for rank in ranks) for k in RANKS},
+        "upper_bound": _rate(rank < np.inf for rank in ranks),
+        "by_type": {
+            name: {"recall_at_1": _rate(rank < 1 for rank in found), "phrases": len(found)}
+            for name in PHRASE_TYPES
+            if (found := [rank for rank, r in zip(ranks, results, strict=True) if name in r.types])
+        },
+        "floor_whole_photo": _rate(r.floors[0] for r in results),
+        "floor_centred_box": _rate(r.floors[1] for r in results),
+        "phrases": len(results),
+        "protocol": f"merged box, IoU >= {THRESHOLD}; regions ranked by score alone, no NMS; each phrase read alone",
+    }
+
+
+def _rank(result: Ranked, count: int | None) -> float:
+    """How many regions stand before the first right one; infinite where none is right."""
+    order = result.order if count is None else result.order[result.order < count]
+    right = result.right[order]
+    return int(right.argmax()) if right.any() else np.inf
+
+
+def _rate(hits: Iterable[bool]) -> float:
+    return float(np.mean([bool(hit) for hit in hits]))
+
+
+def table(measured: dict) -> str:
+    """The measures as text, in percent."""
+    m = measured
+    lines = [
+        f"{m['phrases']} phrases; {m['protocol']}",
+        f"{'':28}{'R@1':>8}{'R@5':>8}{'R@10':>8}{'bound':>8}{'phrases':>9}",
+        _row("all", [m[f"recall_at_{k}"] for k in RANKS] + [m["upper_bound"]]),
+    ]
+    for name, group in sorted(m["by_type"].items(), key=lambda item: -item[1]["phrases"]):
+        lines.append(f"  {name:26}{100 * group['recall_at_1']:8.2f}{'':24}{group['phrases']:9}")
+    for count, rates in m.get("by_proposals", {}).items():
+        lines.append(_row(f"{count} proposals", [rates[f"recall_at_{k}"] for k in RANKS] + [rates["upper_bound"]]))
+    lines.append(_row("floor: whole photo", [m["floor_whole_photo"]]))
+    lines.append(_row("floor: centred 0.8 box", [m["floor_centred_box"]]))
+    return "\n".join(lines)
+
+
+def _row(title: str, rates: Sequence[float]) -> str:
+    return f"{title:28}" + "".join(f"{100 * rate:8.2f}" for rate in rates)
