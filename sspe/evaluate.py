@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 
 from sspe.errors import SspeError
 from sspe.files import atomic_write, check_writable, make_folder
-from sspe.options import add_checkpoint_option, add_device_options
+from sspe.options import INCOMPLETE, add_checkpoint_option, add_device_options
 
 if TYPE_CHECKING:
     from sspe.data.records import AnnotatedPhoto
 
 MEASURES = ("localization", "retrieval", "proposals", "phrases")
-INCOMPLETE = ("refuse", "skip")  # as in sspe.data.captions, which is imported late
 
 
 def parser() -> argparse.ArgumentParser:
