@@ -53,6 +53,16 @@ def parser() -> argparse.ArgumentParser:
             _add_localization_options(kind)
         if name == "retrieval":
             kind.add_argument(
+                "--regions",
+                nargs="?",
+                const=True,
+                default=False,
+                metavar="CHECKPOINT",
+                help="look for each phrase among the regions of a photo as well, with the shipped checkpoint for "
+                "localization or the one named",
+            )
+            kind.add_argument("--region-weight", type=float, metavar="W", help="with --regions: what they weigh")
+            kind.add_argument(
                 "--folds", type=int, metavar="PHOTOS", help="measure also folds of so many photos, and average"
             )
             kind.add_argument(
@@ -251,7 +261,14 @@ def _measure_retrieval(options: argparse.Namespace, progress: Callable[..., Iter
     check_fold(options.folds, len(captions))
     from sspe.retriever import Retriever
 
-    retriever = Retriever.from_pretrained(options.checkpoint, options.device, options.precision)
+    how = (options.device, options.precision)
+    if options.regions:
+        weight = () if options.region_weight is None else (options.region_weight,)
+        retriever = Retriever.from_pretrained(options.checkpoint, *how, options.regions, *weight)
+    elif options.region_weight is not None:
+        raise SspeError("--region-weight goes with --regions; add it.")
+    else:
+        retriever = Retriever.from_pretrained(options.checkpoint, *how)
     scores, vectors = retrieve(retriever, captions, progress)
     return {**measure_retrieval(scores, captions.owners, vectors, options.folds), "left_out": captions.left_out}
 

@@ -70,7 +70,7 @@ def _check(r: RetrievalRecipe) -> None:
     check_ranges(
         r,
         counts="""
-            frozen_batch batch sentences photos.side network.embedding loss.top_k text.vocabulary text.centres text.pca
+            sentences photos.side network.embedding loss.top_k text.vocabulary text.centres text.pca
         """,
         not_negative="""
             frozen_epochs epochs frozen_lr backbone_lr branch_lr frozen_stages weight_decay network.hidden loss.margin
@@ -78,6 +78,11 @@ def _check(r: RetrievalRecipe) -> None:
         """,
         shares="warm_up zoom colour network.dropout",
     )
+    for key in ("frozen_batch", "batch"):
+        if getattr(r, key) < 2:
+            raise SspeError(
+                f"The setting {key} is {getattr(r, key)}; a step compares photos, so it must be at least 2."
+            )
     check_choices(r, {"network.kind": _KINDS, "photos.views": VIEWS})
     if not r.frozen_epochs + r.epochs:
         raise SspeError("The settings frozen_epochs and epochs are both 0; nothing would be trained.")
