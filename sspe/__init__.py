@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sspe.localization import Localization, LocalizedPhrase
     from sspe.localizer import Localizer, PhotoView
     from sspe.phrases import Phrase, extract_phrases
+    from sspe.retriever import Retriever
 
 # Names load on first use: importing torch takes seconds that `--help` should not.
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "PhotoView": "sspe.localizer",
     "Localization": "sspe.localization",
     "LocalizedPhrase": "sspe.localization",
+    "Retriever": "sspe.retriever",
     "Phrase": "sspe.phrases",
     "extract_phrases": "sspe.phrases",
     "SspeError": "sspe.errors",
@@ -30,7 +32,7 @@ _HOMES = {
 
 __version__ = "0.1.0"
 __all__ = ["CheckpointError", "DataError", "Localization", "LocalizedPhrase", "Localizer", "PhotoError", "PhotoView",
-           "Phrase", "SspeError", "extract_phrases"]  # fmt: skip
+           "Phrase", "Retriever", "SspeError", "extract_phrases"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,9 @@
-"""A checkpoint: one ``.safetensors`` file that holds the whole pipeline and loads offline.
+"""A checkpoint: one ``.safetensors`` file that holds the whole model and loads offline.
 
 Tensors: the backbone, both branches, the text encoder's vectors and, once it is fitted, the calibration, float16.
-Metadata (JSON strings): ``format``, ``version``, ``settings``, ``text`` (name and settings of the text encoder), and
-``about`` (training data, recipe, metrics, library versions), which nothing but people reads.
+Metadata (JSON strings): ``format``, ``version``, ``task``, ``settings``, ``text`` (name and settings of the text
+encoder), and ``about`` (training data, recipe, metrics, library versions), which nothing but people reads. The task
+says which model it is, see :data:`MODELS`; a file without one is older than the second task, and for localization.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ import torch
 from sspe.calibration import Calibration
 from sspe.errors import CheckpointError
 from sspe.files import atomic_write
+from sspe.matching import Matcher, MatcherSettings
 from sspe.pipeline import Pipeline, PipelineSettings
 from sspe.text.encoders import load_text_encoder
 from sspe.vision.folding import collapse, collapsed_state
@@ -23,33 +25,36 @@ from sspe.vision.folding import collapse, collapsed_state
 FORMAT = "sspe"
 VERSION = "2"
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
-DEFAULT = "sspe-lite0"
+DEFAULTS = {"localization": "sspe-lite0", "retrieval": "sspe-retrieval"}  # by task: what is loaded unless named
+MODELS = {"localization": (Pipeline, PipelineSettings), "retrieval": (Matcher, MatcherSettings)}
+USED_BY = {"localization": "Localizer and `sspe localize`", "retrieval": "Retriever and `sspe evaluate retrieval`"}
 
 
-def save_checkpoint(pipeline: Pipeline, path: str | Path, about: dict) -> None:
-    """Write the pipeline and what is known ``about`` it (JSON-like); the file appears whole or not at all."""
+def save_checkpoint(model: Pipeline | Matcher, path: str | Path, about: dict) -> None:
+    """Write the model and what is known ``about`` it (JSON-like); the file appears whole or not at all."""
     from safetensors.torch import save_file
 
-    tensors = {**collapsed_state(pipeline), **{f"text.{k}": v for k, v in pipeline.text_encoder.state().items()}}
-    if pipeline.calibration is not None:
-        tensors |= {f"calibration.{name}": tensor for name, tensor in vars(pipeline.calibration).items()}
+    tensors = {**collapsed_state(model), **{f"text.{k}": v for k, v in model.text_encoder.state().items()}}
+    if isinstance(model, Pipeline) and model.calibration is not None:
+        tensors |= {f"calibration.{name}": tensor for name, tensor in vars(model.calibration).items()}
     tensors = {name: _half(tensor.detach().cpu().contiguous()) for name, tensor in tensors.items()}
     metadata = {
         "format": FORMAT,
         "version": VERSION,
-        "settings": json.dumps(pipeline.settings.as_dict()),
-        "text": json.dumps({"name": pipeline.text_encoder.name, "settings": pipeline.text_encoder.settings()}),
+        "task": model.task,
+        "settings": json.dumps(model.settings.as_dict()),
+        "text": json.dumps({"name": model.text_encoder.name, "settings": model.text_encoder.settings()}),
         "about": json.dumps({**about, "libraries": _libraries()}),
     }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata)
 
 
-def load_checkpoint(path: str | Path) -> tuple[Pipeline, dict]:
-    """The pipeline, in float32 on the CPU, and what is known about it.
+def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Pipeline | Matcher, dict]:
+    """The model, in float32 on the CPU, and what is known about it: a Pipeline, or a Matcher for task "retrieval".
 
-    Raises CheckpointError, one sentence, when the file is missing, no checkpoint of ours, of an unknown version, or
-    lacks a tensor.
+    Raises CheckpointError, one sentence, when the file is missing, no checkpoint of ours, of an unknown version, for
+    another task, or lacks a tensor.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -72,16 +77,24 @@ def load_checkpoint(path: str | Path) -> tuple[Pipeline, dict]:
             f"{path} has format version {metadata.get('version')} and this sspe reads version {VERSION}; "
             "install the matching sspe or train again."
         )
+    of = metadata.get("task", "localization")
+    if of != task:
+        raise CheckpointError(
+            f"{path} is a checkpoint for {of}, and one for {task} is needed; give another, or take it where it "
+            f"belongs: {USED_BY.get(of, 'in a newer sspe')}."
+        )
+    model_class, settings_class = MODELS[task]
     try:
-        settings = PipelineSettings.from_dict(json.loads(metadata["settings"]))
+        settings = settings_class.from_dict(json.loads(metadata["settings"]))
         text = json.loads(metadata["text"])
         about = json.loads(metadata["about"])
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
         vectors, calibration = _taken(tensors, "text."), _taken(tensors, "calibration.")
-        pipeline = Pipeline(settings, load_text_encoder(text["name"], text["settings"], vectors))
-        collapse(pipeline)
-        pipeline.load_state_dict(tensors)
-        pipeline.calibration = Calibration(**calibration) if calibration else None
+        model = model_class(settings, load_text_encoder(text["name"], text["settings"], vectors))
+        collapse(model)
+        model.load_state_dict(tensors)
+        if calibration:
+            model.calibration = Calibration(**calibration)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} lacks or misnames a setting or a text vector ({error}); train it again."
@@ -89,15 +102,15 @@ def load_checkpoint(path: str | Path) -> tuple[Pipeline, dict]:
     except RuntimeError as error:  # load_state_dict lists every missing, surplus and misshapen tensor
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(f"{path} does not fit the network it describes: {first[:200]}") from None
-    return pipeline, about
+    return model, about
 
 
-def find_checkpoint(name_or_path: str | Path | None = None) -> Path:
-    """The file that a path, a name in ``checkpoints/`` or a Hugging Face repository means; None is the shipped one.
+def find_checkpoint(name_or_path: str | Path | None = None, task: str = "localization") -> Path:
+    """The file that a path, a name in ``checkpoints/`` or a Hugging Face repository means; None is the task's own.
 
     Raises CheckpointError when there is no such file.
     """
-    name = str(name_or_path or DEFAULT)
+    name = str(name_or_path or DEFAULTS[task])
     if os.path.isfile(name):
         return Path(name)
     here = SHIPPED / f"{name.removesuffix('.safetensors')}.safetensors"
@@ -105,6 +118,11 @@ def find_checkpoint(name_or_path: str | Path | None = None) -> Path:
         return here
     if os.path.isdir(name):
         raise CheckpointError(f"The checkpoint {name} is a folder; give the .safetensors file in it.")
+    if not name_or_path:
+        raise CheckpointError(
+            f"There is no checkpoint for {task} in {SHIPPED} ({name}.safetensors); train one with "
+            f"`sspe train --task {task}` and give its best.safetensors (--checkpoint)."
+        )
     names = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
     if name.count("/") == 1 and not name.endswith(".safetensors") and not name.startswith((".", "/")):
         return _downloaded(name)

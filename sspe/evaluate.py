@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 
 from sspe.errors import SspeError
 from sspe.files import atomic_write, check_writable, make_folder
-from sspe.options import add_checkpoint_option, add_device_options
+from sspe.options import INCOMPLETE, add_checkpoint_option, add_device_options
 
 if TYPE_CHECKING:
     from sspe.data.records import AnnotatedPhoto
 
 MEASURES = ("localization", "retrieval", "proposals", "phrases")
-INCOMPLETE = ("refuse", "skip")  # as in sspe.data.captions, which is imported late
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,6 +52,16 @@ def parser() -> argparse.ArgumentParser:
         if name == "localization":
             _add_localization_options(kind)
         if name == "retrieval":
+            kind.add_argument(
+                "--regions",
+                nargs="?",
+                const=True,
+                default=False,
+                metavar="CHECKPOINT",
+                help="look for each phrase among the regions of a photo as well, with the shipped checkpoint for "
+                "localization or the one named",
+            )
+            kind.add_argument("--region-weight", type=float, metavar="W", help="with --regions: what they weigh")
             kind.add_argument(
                 "--folds", type=int, metavar="PHOTOS", help="measure also folds of so many photos, and average"
             )
@@ -252,7 +261,14 @@ def _measure_retrieval(options: argparse.Namespace, progress: Callable[..., Iter
     check_fold(options.folds, len(captions))
     from sspe.retriever import Retriever
 
-    retriever = Retriever.from_pretrained(options.checkpoint, options.device, options.precision)
+    how = (options.device, options.precision)
+    if options.regions:
+        weight = () if options.region_weight is None else (options.region_weight,)
+        retriever = Retriever.from_pretrained(options.checkpoint, *how, options.regions, *weight)
+    elif options.region_weight is not None:
+        raise SspeError("--region-weight goes with --regions; add it.")
+    else:
+        retriever = Retriever.from_pretrained(options.checkpoint, *how)
     scores, vectors = retrieve(retriever, captions, progress)
     return {**measure_retrieval(scores, captions.owners, vectors, options.folds), "left_out": captions.left_out}
 

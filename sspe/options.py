@@ -2,6 +2,8 @@
 
 import argparse
 
+INCOMPLETE = ("refuse", "skip")  # as in sspe.data.captions, which command lines import late
+
 
 def add_checkpoint_option(parser: argparse.ArgumentParser) -> None:
     """--checkpoint, for `from_pretrained`: None is the shipped one."""

@@ -58,6 +58,18 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
+def fix_for_inference(model: nn.Module, device: str | torch.device, precision: str) -> str:
+    """Move a model to the device and fix its weights; return the precision it is to run in. Both may be "auto"."""
+    picked = pick_device(device)
+    precision = pick_precision(picked, precision)
+    if picked.type == "cuda" and precision == "float32":
+        # Otherwise cuDNN multiplies with 10 bits after the point, and scores leave the CPU's by more than 0.001.
+        torch.backends.cudnn.allow_tf32 = False
+    collapse(model)
+    model.to(picked, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return precision
+
+
 @dataclass(frozen=True)
 class PipelineSettings:
     """What a pipeline is built of; travels in the checkpoint."""
@@ -132,6 +144,8 @@ class Pipeline(nn.Module):
     a score is one dot product (cosine, -1..1). Only the refinement of a box needs the two together.
     """
 
+    task = "localization"
+
     def __init__(self, settings: PipelineSettings, text_encoder: TextEncoder, pretrained: bool = False):
         """``pretrained`` starts the backbone from ImageNet; otherwise its weights are random until they are loaded."""
         super().__init__()
@@ -150,15 +164,10 @@ class Pipeline(nn.Module):
 
     def for_inference(self, device: str | torch.device = "auto", precision: str = "auto") -> "Pipeline":
         """Move to the device, choose the precision, and fix the weights; return self."""
-        picked = pick_device(device)
-        self.precision = pick_precision(picked, precision)
-        if picked.type == "cuda" and self.precision == "float32":
-            # Otherwise cuDNN multiplies with 10 bits after the point, and scores leave the CPU's by more than 0.001.
-            torch.backends.cudnn.allow_tf32 = False
-        collapse(self.regions)
+        self.precision = fix_for_inference(self, device, precision)
         if self.calibration is not None:
-            self.calibration = replace(self.calibration, bank=self.calibration.bank.to(picked))
-        return self.to(picked, memory_format=torch.channels_last).eval().requires_grad_(False)
+            self.calibration = replace(self.calibration, bank=self.calibration.bank.to(self.device))
+        return self
 
     @torch.inference_mode()
     def embed_regions(self, photo: np.ndarray, boxes: np.ndarray) -> Regions:

@@ -140,14 +140,19 @@ def recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """
     if name not in RECIPES:
         raise SspeError(f"There is no recipe {name!r}; choose one of {', '.join(RECIPES)}.")
-    chosen = RECIPES[name]
+    chosen = changed(RECIPES[name], changes)
+    _check(chosen)
+    return chosen
+
+
+def changed(settings: Any, changes: Sequence[str]) -> Any:
+    """Settings with changes like "epochs=3" or "loss.margin=0.2" made. Raises SspeError for what is not understood."""
     for change in changes:
         key, sign, value = change.partition("=")
         if not sign:
             raise SspeError(f"--set takes key=value, for example loss.margin=0.2, and got {change!r}.")
-        chosen = _changed(chosen, key.strip().split("."), value.strip(), key.strip())
-    _check(chosen)
-    return chosen
+        settings = _changed(settings, key.strip().split("."), value.strip(), key.strip())
+    return settings
 
 
 def _changed(settings: Any, path: list[str], value: str, key: str) -> Any:
@@ -197,22 +202,13 @@ def _check(r: Recipe) -> None:
         loss.region_anchor loss.phrase_anchor loss.region_structure loss.phrase_structure loss.same_photo
     """
     shares = "alone sampled_near positive_iou negative_iou refined_iou warm_up zoom colour momentum network.dropout"
-    for keys, least, most in ((counts, 1, math.inf), (not_negative, 0, math.inf), (shares, 0, 1)):
-        for key in keys.split():
-            value = _value(r, key)
-            if not least <= value <= most:
-                limit = f"from {least} to {most}" if most < math.inf else f"at least {least}"
-                raise SspeError(f"The setting {key} is {value}; it must be {limit}.")
+    check_ranges(r, counts, not_negative, shares)
     if r.negative_iou > r.positive_iou:
         raise SspeError(
             f"The setting negative_iou is {r.negative_iou} and positive_iou is {r.positive_iou}; a proposal cannot be "
             "both far and near, so make negative_iou the smaller one."
         )
-    for key, known in (
-        ("regions.mode", REGION_MODES), ("network.kind", NETWORK_KINDS), ("optimiser", OPTIMISERS)
-    ):  # fmt: skip
-        if _value(r, key) not in known:
-            raise SspeError(f"The setting {key} is {_value(r, key)!r}; choose one of {', '.join(known)}.")
+    check_choices(r, {"regions.mode": REGION_MODES, "network.kind": NETWORK_KINDS, "optimiser": OPTIMISERS})
     if r.fine_tune and r.mining_epoch:
         raise SspeError("Hard negatives are looked for among frozen features; set fine_tune=false or mining_epoch=0.")
     if r.network.kind == "cca" and (r.fine_tune or r.network.refiner):
@@ -225,6 +221,23 @@ def _check(r: Recipe) -> None:
             "The surroundings of a region are learnt with the backbone's map: with fine_tune=false or "
             "regions.mode=crops set regions.surroundings=0."
         )
+
+
+def check_ranges(settings: Any, counts: str, not_negative: str, shares: str) -> None:
+    """Raise SspeError where one of the keys, listed as words, is out of range: from 1, from 0, from 0 to 1."""
+    for keys, least, most in ((counts, 1, math.inf), (not_negative, 0, math.inf), (shares, 0, 1)):
+        for key in keys.split():
+            value = _value(settings, key)
+            if not least <= value <= most:
+                limit = f"from {least} to {most}" if most < math.inf else f"at least {least}"
+                raise SspeError(f"The setting {key} is {value}; it must be {limit}.")
+
+
+def check_choices(settings: Any, known: dict[str, Sequence[str]]) -> None:
+    """Raise SspeError where the value of a key is none of those known."""
+    for key, names in known.items():
+        if _value(settings, key) not in names:
+            raise SspeError(f"The setting {key} is {_value(settings, key)!r}; choose one of {', '.join(names)}.")
 
 
 def _value(settings: Any, key: str) -> Any:

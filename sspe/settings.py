@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 REGION_MODES = ("roi", "crops")
 NETWORK_KINDS = ("embedding", "similarity", "cca")
 OPTIMISERS = ("adamw", "sgd")
+VIEWS = ("one", "mirror", "crops")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,23 @@ class RegionSettings:
     surroundings: int = 256
     margin: float = 0.25
     geometry: bool = True
+
+
+@dataclass(frozen=True)
+class PhotoSettings:
+    """How a whole photo becomes a vector, where photos and sentences are matched.
+
+    Attributes:
+        backbone, weights: as in :class:`RegionSettings`.
+        side: pixels; the photo is squeezed to side x side.
+        views: what the vector is the mean of: "one", the photo; "mirror", the photo and its mirror image; "crops", the
+            paper's ten crops of side x side, without squeezing: 224 pixels in the paper.
+    """
+
+    backbone: str = "efficientnet_lite2"
+    weights: str | None = None
+    side: int = 256
+    views: str = "mirror"
 
 
 @dataclass(frozen=True)
@@ -138,3 +156,39 @@ class LossSettings:
     top_k: int = 20
     same_photo_top_k: int = 5
     refinement: float = 2.0
+
+
+@dataclass(frozen=True)
+class MatchingLossSettings:
+    """Margin, weights and mining where photos and sentences are matched: the same loss with photos for regions.
+
+    Attributes:
+        margin: m of the equations, in units of distance between unit vectors (0..2).
+        photo_anchor: weight of (1), photo anchor and sentences.
+        sentence_anchor: lambda 1, weight of (2), sentence anchor and photos. With either of the two 0 the loss is
+            one-directional.
+        photo_structure: lambda 2, weight of (3), photos that share a sentence stay near each other: only photos that
+            were described in the same words do.
+        sentence_structure: lambda 3, weight of (4), sentences of one photo stay near each other.
+        top_k: triplets kept per positive pair, the most violating ones; K of the paper.
+    """
+
+    margin: float = 0.1
+    photo_anchor: float = 1.5
+    sentence_anchor: float = 1.0
+    photo_structure: float = 0.0
+    sentence_structure: float = 0.1
+    top_k: int = 50
+
+    @property
+    def terms(self) -> LossSettings:
+        """The same as :mod:`sspe.embedding.losses` names it: its regions are photos, its phrases sentences."""
+        return LossSettings(
+            margin=self.margin,
+            region_anchor=self.photo_anchor,
+            phrase_anchor=self.sentence_anchor,
+            region_structure=self.photo_structure,
+            phrase_structure=self.sentence_structure,
+            same_photo=0.0,
+            top_k=self.top_k,
+        )

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import sspe.checkpoint
 from sspe.calibration import EVIDENCE, Calibration
-from sspe.checkpoint import VERSION, find_checkpoint, identity, load_checkpoint, save_checkpoint
+from sspe.checkpoint import DEFAULTS, VERSION, find_checkpoint, identity, load_checkpoint, save_checkpoint
 from sspe.errors import CheckpointError
 from sspe.photo import open_photo
 from sspe.text.context import ALONE, Context
@@ -247,28 +247,28 @@ def shipped(checkpoint, tmp_path, monkeypatch):
     """A folder of shipped checkpoints: the default one and another."""
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    for name in (sspe.checkpoint.DEFAULT, "other"):
+    for name in (DEFAULTS["localization"], "other"):
         (folder / f"{name}.safetensors").write_bytes(checkpoint.read_bytes())
     monkeypatch.setattr(sspe.checkpoint, "SHIPPED", folder)
     return folder
 
 
 def test_names(shipped, checkpoint):
-    assert find_checkpoint() == find_checkpoint(sspe.checkpoint.DEFAULT)
+    assert find_checkpoint() == find_checkpoint(DEFAULTS["localization"])
     assert find_checkpoint().parent == shipped
     assert find_checkpoint("other") == find_checkpoint("other.safetensors") == shipped / "other.safetensors"
     assert find_checkpoint(str(checkpoint)) == checkpoint
 
 
 def test_an_unknown_name_lists_those_that_exist(shipped):
-    with pytest.raises(CheckpointError, match=f"'nobody'.*other, {sspe.checkpoint.DEFAULT}") as error:
+    with pytest.raises(CheckpointError, match=f"'nobody'.*other, {DEFAULTS['localization']}") as error:
         find_checkpoint("nobody")
     one_sentence(error)
 
 
 def test_no_shipped_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(sspe.checkpoint, "SHIPPED", tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="none lies in") as error:
+    with pytest.raises(CheckpointError, match="There is no checkpoint for localization in") as error:
         find_checkpoint()
     one_sentence(error)
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 import sspe.checkpoint
 from sspe.boxes import iou
+from sspe.checkpoint import DEFAULTS
 from sspe.data import PHRASE_TYPES, open_dataset
 from sspe.evaluate import main
 from sspe.localizer import Localizer
@@ -283,7 +284,7 @@ def test_the_shipped_checkpoint_is_the_default(capsys, scenes, checkpoint, tmp_p
     line = ["localization", "--data", str(scenes), "--limit", "1", "--quiet", "--device", "cpu"]
     assert main(line) == 2
     assert "There is no checkpoint" in capsys.readouterr().err
-    (tmp_path / f"{sspe.checkpoint.DEFAULT}.safetensors").write_bytes(checkpoint.read_bytes())
+    (tmp_path / f"{DEFAULTS['localization']}.safetensors").write_bytes(checkpoint.read_bytes())
     assert main(line) == 0
 
 

@@ -409,7 +409,7 @@ def test_from_pretrained(checkpoint, tmp_path, monkeypatch):
     assert Localizer.from_pretrained("tiny", device="cpu").identity == sspe.checkpoint.identity(checkpoint)
     with pytest.raises(CheckpointError, match="tiny"):
         Localizer.from_pretrained("huge")
-    monkeypatch.setattr(sspe.checkpoint, "DEFAULT", "tiny")
+    monkeypatch.setitem(sspe.checkpoint.DEFAULTS, "localization", "tiny")
     assert Localizer.from_pretrained(device="cpu").identity == sspe.checkpoint.identity(checkpoint)
 
 

@@ -66,8 +66,8 @@ def test_every_exported_name_is_there():
         assert exported.__doc__
     for error in (sspe.PhotoError, sspe.DataError, sspe.CheckpointError):
         assert issubclass(error, sspe.SspeError)
-    with pytest.raises(AttributeError, match="module 'sspe' has no attribute 'Retriever'"):
-        _ = sspe.Retriever
+    with pytest.raises(AttributeError, match="module 'sspe' has no attribute 'Detector'"):
+        _ = sspe.Detector
 
 
 @pytest.fixture(scope="module")

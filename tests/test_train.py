@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 
 import sspe.evaluate
 import sspe.train
+import sspe.training.run
 from sspe.checkpoint import load_checkpoint
 from sspe.text.words import WordVectors
-from sspe.train import Run, main
+from sspe.train import main
+from sspe.training.localization import LocalizationRun
 
 CPU = ["--device", "cpu", "--precision", "float32", "--quiet"]
 TINY = ["--recipe", "synthetic", "--limit", "8", "--val-limit", "4"]
@@ -169,7 +171,7 @@ def test_training_moves_what_it_should(finished):
 
 def test_the_best_epoch_is_kept_not_the_last(scenes, tmp_path, monkeypatch):
     recalls = iter([0.2, 0.5, 0.3])
-    monkeypatch.setattr(Run, "_measure", lambda *_: {**MEASURED, "recall_at_1": next(recalls)})
+    monkeypatch.setattr(LocalizationRun, "measure", lambda *_: {**MEASURED, "recall_at_1": next(recalls)})
     assert train(scenes, tmp_path / "run", "--set", "epochs=3") == 0
     assert load_checkpoint(tmp_path / "run" / "best.safetensors")[1]["epoch"] == 2
     assert [row["watched_recall_at_1"] for row in rows(tmp_path / "run")] == ["0.2", "0.5", "0.3"]
@@ -196,16 +198,16 @@ def test_a_finished_run_is_measured_again(finished, scenes):
 @pytest.mark.parametrize(
     ("stop_at", "left"),
     [
-        ("_step 2", (0, 1)),  # in the middle of the first epoch
-        ("_measure 1", (0, 2)),  # after its last step, before it is measured
-        ("_step 4", (1, 1)),  # in the middle of the second
+        ("step 2", (0, 1)),  # in the middle of the first epoch
+        ("measure 1", (0, 2)),  # after its last step, before it is measured
+        ("step 4", (1, 1)),  # in the middle of the second
     ],
 )
 def test_an_interrupted_run_ends_with_the_same_weights(finished, scenes, tmp_path, monkeypatch, stop_at, left, capsys):
     method, count = stop_at.split()
-    monkeypatch.setattr(sspe.train, "SAVE_EVERY", -1.0)  # after every step
+    monkeypatch.setattr(sspe.training.run, "SAVE_EVERY", -1.0)  # after every step
     with monkeypatch.context() as patch:
-        whole, calls = getattr(Run, method), []
+        whole, calls = getattr(LocalizationRun, method), []
 
         def interrupted(self, *arguments):
             calls.append(1)
@@ -213,7 +215,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(finished, scenes, tmp_pat
                 raise KeyboardInterrupt
             return whole(self, *arguments)
 
-        patch.setattr(Run, method, interrupted)
+        patch.setattr(LocalizationRun, method, interrupted)
         assert train(scenes, tmp_path / "run") == 130
     assert "--resume goes on from the last saved step" in capsys.readouterr().err
     state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
@@ -245,7 +247,7 @@ def test_a_stop_before_anything_is_saved(scenes, tmp_path, monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "_step", stop)
+    monkeypatch.setattr(LocalizationRun, "step", stop)
     assert train(scenes, tmp_path / "run") == 130
     assert "starts again" in capsys.readouterr().err
 
@@ -334,7 +336,7 @@ def test_a_plain_run_is_measured_again_by_the_evaluate_command(scenes, tmp_path,
 
 def test_a_run_takes_data_that_another_has_read(scenes, tmp_path, monkeypatch):
     from sspe.recipes import recipe
-    from sspe.training_data import TrainingData
+    from sspe.training.localization_data import TrainingData
 
     expected = plain(scenes, tmp_path / "first")
     line = ["--data", str(scenes), *CPU, *PLAIN]
@@ -342,7 +344,7 @@ def test_a_run_takes_data_that_another_has_read(scenes, tmp_path, monkeypatch):
     chosen = recipe("ablation", options.set)
     data = TrainingData.read(chosen, options, lambda work, total: work)
     monkeypatch.setattr(TrainingData, "read", lambda *_: pytest.fail("read again"))
-    Run(chosen, "ablation", tmp_path / "second", options, data).train()
+    LocalizationRun(chosen, "ablation", tmp_path / "second", options, data).train()
     assert json.loads((tmp_path / "second" / "metrics.json").read_text()) == expected
     assert same(weights(tmp_path / "first"), weights(tmp_path / "second"))
 
@@ -350,9 +352,9 @@ def test_a_run_takes_data_that_another_has_read(scenes, tmp_path, monkeypatch):
 def test_hard_negatives_survive_an_interruption(scenes, tmp_path, monkeypatch):
     options = ["--set", "mining_epoch=1", "--set", "epochs=3"]
     plain(scenes, tmp_path / "whole", *options)
-    monkeypatch.setattr(sspe.train, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(sspe.training.run, "SAVE_EVERY", -1.0)
     with monkeypatch.context() as patch:
-        whole, calls = Run._step, []
+        whole, calls = LocalizationRun.step, []
 
         def interrupted(self, *arguments):
             calls.append(1)
@@ -360,9 +362,9 @@ def test_hard_negatives_survive_an_interruption(scenes, tmp_path, monkeypatch):
                 raise KeyboardInterrupt
             return whole(self, *arguments)
 
-        patch.setattr(Run, "_step", interrupted)
+        patch.setattr(LocalizationRun, "step", interrupted)
         assert main(["--data", str(scenes), "--output", str(tmp_path / "run"), *CPU, *PLAIN, *options]) == 130
-    monkeypatch.setattr(Run, "_mined", lambda self: pytest.fail("mined again, by another network"))
+    monkeypatch.setattr(LocalizationRun, "_mined", lambda self: pytest.fail("mined again, by another network"))
     plain(scenes, tmp_path / "run", *options, "--resume")
     assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
@@ -433,7 +435,7 @@ def test_recipe_follows_the_data(monkeypatch, scenes, tmp_path):
         chosen.append((name, str(output)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "__init__", note)
+    monkeypatch.setattr(LocalizationRun, "__init__", note)
     for line in (
         ["--data", "synthetic"],
         ["--data", str(scenes), "--seed", "3"],
@@ -484,7 +486,7 @@ def test_missing_data(tmp_path, capsys):
 
 
 def test_nothing_to_train_on_or_to_measure(photos, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(Run, "_step", lambda *_: pytest.fail("the training began"))
+    monkeypatch.setattr(LocalizationRun, "step", lambda *_: pytest.fail("the training began"))
     empty = own_data(tmp_path / "empty", photos, 0)
     assert train(empty, tmp_path / "run") == 2
     assert "has a phrase with a box; there is nothing to train on" in capsys.readouterr().err
@@ -494,7 +496,7 @@ def test_nothing_to_train_on_or_to_measure(photos, tmp_path, capsys, monkeypatch
 
 
 def test_an_output_that_cannot_be_a_folder(scenes, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(Run, "_step", lambda *_: pytest.fail("the training began"))
+    monkeypatch.setattr(LocalizationRun, "step", lambda *_: pytest.fail("the training began"))
     (tmp_path / "file").write_text("")
     assert train(scenes, tmp_path / "file") == 2
     assert str(tmp_path / "file") in capsys.readouterr().err

@@ -26,6 +26,9 @@ from sspe.proposals import VERSION, EdgeBoxes
 from sspe.settings import EdgeBoxesSettings
 
 if TYPE_CHECKING:
+    import torch
+
+    from sspe.vision.photos import PhotoEncoder
     from sspe.vision.regions import RegionEncoder
 
 log = logging.getLogger(__name__)
@@ -145,6 +148,45 @@ class FrozenFeatures:
         with atomic_write(file) as temporary:
             np.save(temporary, appearance)
         return appearance
+
+
+class FrozenPhotoFeatures:
+    """Photo files -> whole-photo features (N, D) of a backbone that is not trained, from disk where known.
+
+    Kept in float16, named by the settings of the encoder and its weights.
+    """
+
+    together = 8  # photos a pass of the network
+
+    def __init__(self, encoder: PhotoEncoder, folder: Path | None = None):
+        self.encoder = encoder
+        settings = {**asdict(encoder.settings), "weights": None}
+        key = settings_key("whole photos", settings, encoder.weights_key())
+        self.folder = (folder or cache_dir() / "features") / key
+
+    def get(self, paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> torch.Tensor:
+        """Features (N, D) float32, of unit length up to rounding; ``progress`` wraps an iterable like tqdm.
+
+        Raises PhotoError.
+        """
+        import torch
+
+        rows = []
+        for start in progress(range(0, len(paths), self.together)):
+            part = paths[start : start + self.together]
+            rows += self._read_or_make(part)
+        return torch.from_numpy(np.stack(rows).astype(np.float32))
+
+    def _read_or_make(self, paths: Sequence[Path]) -> list[np.ndarray]:
+        files = [self.folder / f"{photo_key(path)}.npy" for path in paths]
+        try:
+            return [np.load(file) for file in files]
+        except (OSError, ValueError, EOFError):  # one is absent or damaged: make them again
+            found = self.encoder.encode([open_photo(path) for path in paths]).half().cpu().numpy()
+        for file, feature in zip(files, found, strict=True):
+            with atomic_write(file) as temporary:
+                np.save(temporary, feature)
+        return list(found)
 
 
 def photo_key(path: Path) -> str:

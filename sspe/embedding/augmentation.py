@@ -8,6 +8,15 @@ from sspe.boxes import area, clip
 LEAST_SHARE = 0.6  # of a box that must lie inside the window cut from a photo; what is cut more is gone
 
 
+def random_window(width: int, height: int, least: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """A window x, y, w, h, pixels, of a picture: at least the share ``least`` of its width and of its height."""
+    full = np.array([width, height])
+    size = np.maximum(np.round(rng.uniform(least, 1, 2) * full), 1)
+    corner = np.floor(rng.uniform(0, 1, 2) * (full - size + 1))
+    x, y, w, h = (int(value) for value in (*corner, *size))
+    return x, y, w, h
+
+
 def zoomed(
     squeezed: np.ndarray, proposals: np.ndarray, right: np.ndarray, least: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -17,9 +26,7 @@ def zoomed(
     in it for the most part, and which phrases (P,) bool these are. Where there would be none, nothing is cut.
     """
     side = len(squeezed)
-    size = np.maximum(np.round(rng.uniform(least, 1, 2) * side), 1)  # width and height, pixels
-    corner = np.floor(rng.uniform(0, 1, 2) * (side - size + 1))
-    x, y, w, h = (int(value) for value in (*corner, *size))
+    x, y, w, h = random_window(side, side, least, rng)
 
     def seen(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         moved = ((boxes * side - [x, y, x, y]) / [w, h, w, h]).astype(np.float32)

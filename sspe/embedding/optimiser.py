@@ -1,4 +1,4 @@
-"""Optimiser and learning rate of a recipe, for what it trains of a pipeline."""
+"""Optimiser and learning rate of a recipe, for what it trains of a model."""
 
 import torch
 from torch import nn
@@ -33,10 +33,14 @@ def make_optimiser(
     if recipe.decay_every:
         schedule = torch.optim.lr_scheduler.StepLR(optimiser, steps * recipe.decay_every, gamma=0.1)
     else:
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            [recipe.branch_lr, recipe.backbone_lr],
-            total_steps=steps * recipe.epochs + 1,
-            pct_start=recipe.warm_up,
-        )
+        schedule = one_cycle(optimiser, steps * recipe.epochs, recipe.warm_up)
     return backbone + branches, optimiser, schedule
+
+
+def one_cycle(optimiser: torch.optim.Optimizer, steps: int, warm_up: float) -> torch.optim.lr_scheduler.LRScheduler:
+    """Each group's learning rate rises for the share ``warm_up`` of the steps to what it is now, then falls to nothing.
+
+    To be stepped after each of the ``steps``.
+    """
+    rates = [group["lr"] for group in optimiser.param_groups]
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps + 1, pct_start=warm_up)

@@ -27,7 +27,7 @@ from sspe.text.words import words_of
 
 _TOO_NEAR = 0.95  # the annotated box itself, or as good as: nothing of it is left to refine
 _ARTICLES = frozenset({"a", "an", "the"})
-_SIDES = re.compile(r"\b(left|right)(most|wards?)?\b", re.IGNORECASE)
+SIDES = re.compile(r"\b(left|right)(most|wards?)?\b", re.IGNORECASE)  # a photo of such words is not to be mirrored
 
 
 def same_words_key(phrase: str) -> str:
@@ -93,7 +93,7 @@ def training_photos(photos: Sequence[AnnotatedPhoto], context: bool = True) -> t
         pairs: dict[tuple, tuple[int, np.ndarray, list[int]]] = {}
         sided = False
         for sentence in photo.sentences:
-            sided = sided or bool(_SIDES.search(sentence.text))
+            sided = sided or bool(SIDES.search(sentence.text))
             for phrase in sentence.phrases:
                 if len(phrase.boxes):
                     box = scale(phrase.box, 1 / photo.width, 1 / photo.height)

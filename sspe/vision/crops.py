@@ -1,10 +1,7 @@
-"""A whole photo as the paper describes it: the mean of ten crops' features."""
+"""A whole photo as the paper looks at it: in ten crops."""
 
 import cv2
 import numpy as np
-import torch
-
-from sspe.vision.regions import RegionEncoder
 
 
 def ten_crops(photo: np.ndarray, shorter: int = 256, side: int = 224) -> np.ndarray:
@@ -22,8 +19,3 @@ def ten_crops(photo: np.ndarray, shorter: int = 256, side: int = 224) -> np.ndar
     corners = [(0, 0), (right, 0), (0, bottom), (right, bottom), (right // 2, bottom // 2)]
     crops = np.stack([scaled[y : y + side, x : x + side] for x, y in corners])
     return np.concatenate([crops, crops[:, :, ::-1]])
-
-
-def photo_features(encoder: RegionEncoder, photo: np.ndarray) -> torch.Tensor:
-    """Features (D,) float32 of a photo (H, W, 3) uint8 RGB: the mean of the backbone's over the ten crops."""
-    return encoder.describe(torch.from_numpy(ten_crops(photo))).mean(dim=0)

@@ -1,6 +1,5 @@
 """Region features: photos and boxes in, one vector per box out (the paper's x)."""
 
-import hashlib
 from collections.abc import Sequence
 
 import cv2
@@ -13,28 +12,26 @@ from torchvision.ops import roi_align, roi_pool
 from sspe.boxes import scale
 from sspe.photo import squeeze
 from sspe.settings import REGION_MODES, RegionSettings
-from sspe.vision.backbones import Backbone, create_backbone
+from sspe.vision.backbones import create_backbone
+from sspe.vision.pictures import PictureEncoder
 
 
-class RegionEncoder(nn.Module):
+class RegionEncoder(PictureEncoder):
     """Photos and boxes -> region features: the box's, its surroundings', and five numbers of geometry, side by side."""
 
     batch = 125  # regions a pass of the head at inference: on two cores, 25 take 1.5 times as long, 500 1.3 times
 
     def __init__(self, settings: RegionSettings, pretrained: bool = False):
-        super().__init__()
         if settings.mode not in REGION_MODES:
             raise ValueError(f"region mode is {settings.mode!r}; choose one of {REGION_MODES}")
         if settings.mode == "crops" and settings.surroundings:
             raise ValueError('surroundings are read off the map, which mode "crops" lacks; set surroundings to 0')
-        backbone: Backbone = create_backbone(settings.backbone, pretrained, settings.weights)
+        backbone = create_backbone(settings.backbone, pretrained, settings.weights)
+        super().__init__(backbone)
         self.settings = settings
-        self.map, self.head = backbone.map, backbone.head
         self.stride, self.max_pooled = backbone.stride, backbone.max_pooled
         self.around = _Surroundings(backbone.map_size, settings) if settings.surroundings else None
         self.feature_size = backbone.feature_size + settings.surroundings + (5 if settings.geometry else 0)
-        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, squeezed: torch.Tensor, boxes: Sequence[torch.Tensor]) -> torch.Tensor:
         """Features of all boxes of a batch of photos, with gradients (mode "roi").
@@ -77,22 +74,6 @@ class RegionEncoder(nn.Module):
         maps = self.map(self._normalised(squeezed[None]))
         features = [self.head(part) for part in self._windows(maps, [relative]).split(self.batch)]
         return _side_by_side([torch.cat(features), *self._around(maps, [relative])])
-
-    @torch.inference_mode()
-    def describe(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The backbone's features (N, D) float32 of whole pictures (N, H, W, 3) uint8, as they are."""
-        return self.head(self.map(self._normalised(pictures.to(self.mean.device)))).float()
-
-    def weights_key(self) -> str:
-        """Short hash of the weights: names what was computed with them."""
-        digest = hashlib.sha256()
-        for tensor in self.state_dict().values():
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
-
-    def _normalised(self, squeezed: torch.Tensor) -> torch.Tensor:
-        """(N, H, W, 3) uint8 -> (N, 3, H, W) float32; the permuted view already is channels_last, the fast layout."""
-        return (squeezed.permute(0, 3, 1, 2).float() - self.mean) / self.std
 
     def _windows(self, maps: torch.Tensor, boxes: Sequence[torch.Tensor]) -> torch.Tensor:
         """RoIAlign: maps (N, C, h, w) and relative boxes -> (sum of R_n, C, window, window).

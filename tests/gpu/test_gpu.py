@@ -12,9 +12,11 @@ import torch
 import sspe.evaluate
 import sspe.localize
 import sspe.train
+import sspe.training.run
 from sspe.data.synthetic import write_synthetic
 from sspe.localizer import Localizer
 from sspe.text.context import ALONE, Context
+from sspe.training.localization import LocalizationRun
 
 DEVICE = "cuda"
 pytestmark = [
@@ -57,7 +59,7 @@ def test_a_run_goes_on_where_it_was_stopped(scenes, tmp_path, monkeypatch):
     line = ["--data", scenes, "--recipe", "synthetic", "--device", DEVICE, "--output", tmp_path / "run", "--quiet"]
     line += ["--set", "epochs=1", "--set", "regions.side=96", "--set", "proposals.count=40", "--set", "batch=4"]
     line = [str(part) for part in line]
-    whole, calls = sspe.train.Run._step, []
+    whole, calls = LocalizationRun.step, []
 
     def stopped(self, batch):
         calls.append(1)
@@ -65,9 +67,9 @@ def test_a_run_goes_on_where_it_was_stopped(scenes, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return whole(self, batch)
 
-    monkeypatch.setattr(sspe.train, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(sspe.training.run, "SAVE_EVERY", -1.0)
     with monkeypatch.context() as patch:
-        patch.setattr(sspe.train.Run, "_step", stopped)
+        patch.setattr(LocalizationRun, "step", stopped)
         assert sspe.train.main(line) == 130
     # What follows is not the very run that was stopped: on CUDA the gradient of RoIAlign adds up in any order.
     assert sspe.train.main([*line, "--resume"]) == 0

@@ -1,12 +1,9 @@
-"""Ten crops of a photo: where they are cut, and that their features are the mean."""
+"""Ten crops of a photo: where they are cut."""
 
 import numpy as np
 import pytest
-import torch
 
-from sspe.settings import RegionSettings
-from sspe.vision.crops import photo_features, ten_crops
-from sspe.vision.regions import RegionEncoder
+from sspe.vision.crops import ten_crops
 
 
 def ramp(height: int, width: int) -> np.ndarray:
@@ -35,12 +32,3 @@ def test_an_exact_case():
     np.testing.assert_array_equal(crops[4], photo[16:240, 38:262])
     with pytest.raises(ValueError, match="a shorter side of as many, got 100"):
         ten_crops(photo, shorter=100)
-
-
-def test_features_are_the_mean_over_the_crops():
-    encoder = RegionEncoder(RegionSettings(side=64, surroundings=0)).eval()
-    photo = ramp(300, 400)
-    found = photo_features(encoder, photo)
-    each = [encoder.describe(torch.from_numpy(crop[None].copy()))[0] for crop in ten_crops(photo)]
-    assert found.shape == (1280,) and found.dtype == torch.float32
-    torch.testing.assert_close(found, torch.stack(each).mean(dim=0), rtol=1e-3, atol=1e-4)

@@ -1,0 +1,93 @@
+"""From whole photos and sentences to their unit vectors: encoders and branches in one object."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import nn
+
+from sspe.embedding.networks import create_network
+from sspe.pipeline import autocast, fix_for_inference
+from sspe.settings import NetworkSettings, PhotoSettings
+from sspe.text.encoders import TextEncoder
+from sspe.vision.photos import PhotoEncoder
+
+PHOTOS = 8  # a pass of the network
+SENTENCES = 4096  # a pass of the text branch
+
+
+@dataclass(frozen=True)
+class MatcherSettings:
+    """What a matcher is built of; travels in the checkpoint. The network has no box to refine."""
+
+    photos: PhotoSettings = field(default_factory=PhotoSettings)
+    network: NetworkSettings = field(default_factory=lambda: NetworkSettings(refiner=0))
+
+    def as_dict(self) -> dict:
+        """Nested JSON-like values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "MatcherSettings":
+        """The settings that :meth:`as_dict` described. Raises TypeError or KeyError for anything else."""
+        return cls(PhotoSettings(**values["photos"]), NetworkSettings(**values["network"]))
+
+
+class Matcher(nn.Module):
+    """Photos -> photo embeddings; sentences -> sentence embeddings; both (·, E) float32 of unit length.
+
+    A score is one dot product (cosine, -1..1): nothing needs a photo and a sentence together.
+    """
+
+    task = "retrieval"
+
+    def __init__(self, settings: MatcherSettings, text_encoder: TextEncoder, pretrained: bool = False):
+        """``pretrained`` starts the backbone from ImageNet; otherwise its weights are random until they are loaded."""
+        super().__init__()
+        self.settings = settings
+        self.text_encoder = text_encoder
+        self.photos = PhotoEncoder(settings.photos, pretrained)
+        self.network = create_network(self.photos.feature_size, text_encoder.feature_size, settings.network)
+        self.precision = "float32"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.photos.mean.device
+
+    def for_inference(self, device: str | torch.device = "auto", precision: str = "auto") -> "Matcher":
+        """Move to the device, choose the precision, and fix the weights; return self."""
+        self.precision = fix_for_inference(self, device, precision)
+        return self
+
+    @torch.inference_mode()
+    def embed_photos(self, photos: Iterable[np.ndarray]) -> torch.Tensor:
+        """Embeddings (N, E) of N photos (H, W, 3) uint8 RGB, which are asked for a few at a time."""
+        parts, waiting = [], iter(photos)
+        with autocast(self.device, self.precision):
+            while batch := list(islice(waiting, PHOTOS)):
+                parts.append(self.network.image(self.photos.encode(batch)))
+        return torch.cat(parts) if parts else self._none()
+
+    @torch.inference_mode()
+    def embed_sentences(self, sentences: Sequence[str]) -> torch.Tensor:
+        """Embeddings (M, E) of M sentences. One of no known word has one too: it matches nothing in particular."""
+        parts = [sentences[i : i + SENTENCES] for i in range(0, len(sentences), SENTENCES)]
+        embedded = [self.embed_text_features(self.text_encoder.encode(part)) for part in parts]
+        return torch.cat(embedded) if embedded else self._none()
+
+    @torch.inference_mode()
+    def embed_text_features(self, features: torch.Tensor) -> torch.Tensor:
+        """Embeddings (M, E) of sentences whose text features (M, T) are known."""
+        with autocast(self.device, self.precision):
+            return self.network.text(features.to(self.device).float())
+
+    @torch.inference_mode()
+    def scores(self, photos: torch.Tensor, sentences: torch.Tensor) -> torch.Tensor:
+        """Scores (N, M) float32 of photo embeddings (N, E) with sentence embeddings (M, E): cosines, -1..1."""
+        return self.network.scores(photos, sentences)
+
+    def _none(self) -> torch.Tensor:
+        return torch.zeros(0, self.settings.network.embedding, device=self.device)

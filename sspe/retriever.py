@@ -1,0 +1,247 @@
+"""Retriever: photos and sentences in, ranked lists out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
+from sspe.errors import SspeError
+from sspe.localizer import Localizer
+from sspe.matching import PHOTOS, Matcher
+from sspe.photo import open_photo
+from sspe.phrases import extract_phrases
+from sspe.retrieval import RankedPhoto, RankedPhotos, RankedSentence, RankedSentences
+from sspe.text.context import Context
+
+if TYPE_CHECKING:
+    from sspe.localizer import PhotoSource
+
+REGIONS = 100  # a photo, the best proposals: five times as many cost five times the memory
+REGION_WEIGHT = 0.7  # of the phrases' mean cosine beside the whole photo's
+_PHRASES = 4096  # encoded at once
+
+
+@dataclass(frozen=True)
+class EmbeddedPhotos:
+    """N photos after the costly half: what every further sentence is compared with.
+
+    Attributes:
+        files: of each photo its file as given; None for a picture given as pixels.
+        embeddings: (N, E) float32 of unit length.
+        regions: N tensors (R, E') float16 of unit length, the localizer's; None with regions off.
+    """
+
+    files: tuple[str | None, ...]
+    embeddings: torch.Tensor
+    regions: tuple[torch.Tensor, ...] | None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+@dataclass(frozen=True)
+class EmbeddedSentences:
+    """M sentences, ready to be compared with photos.
+
+    Attributes:
+        embeddings: (M, E) float32 of unit length.
+        phrases: (P, E') float32 of unit length, the noun phrases of all sentences; None with regions off.
+        owners: (P,) int64, the sentence of each phrase, rising.
+    """
+
+    sentences: tuple[str, ...]
+    embeddings: torch.Tensor
+    phrases: torch.Tensor | None
+    owners: torch.Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+
+class Retriever:
+    """Photos and sentences in one space, with one loaded checkpoint.
+
+    The costly half, :meth:`embed_photos`, runs once a photo; :meth:`search_photos` and :meth:`describe` then take what
+    it returned as well as photo files.
+    """
+
+    def __init__(
+        self,
+        matcher: Matcher,
+        device: str = "auto",
+        precision: str = "auto",
+        identity: str = "unsaved",
+        localizer: Localizer | None = None,
+        region_weight: float = REGION_WEIGHT,
+    ):
+        """See :meth:`from_pretrained`; ``identity`` names the weights, for caches."""
+        self.matcher = matcher.for_inference(device, precision)
+        self.identity = identity
+        self.localizer = localizer
+        self.region_weight = region_weight
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        regions: bool | str | Path = False,
+        region_weight: float = REGION_WEIGHT,
+    ) -> Retriever:
+        """Load a checkpoint.
+
+        Args:
+            name_or_path: a .safetensors file, the name of one in ``checkpoints/``, or a Hugging Face repository
+                ("owner/name", downloaded once); None is the one named "sspe-retrieval".
+            device: "auto" (the GPU where there is one), "cpu" or "cuda".
+            precision: "auto" (bfloat16 where the hardware has it), "float32" or "bfloat16".
+            regions: look for each noun phrase of a sentence among 100 regions of a photo as well, with the shipped
+                checkpoint for localization (True) or another. It helps, and takes several times as long.
+            region_weight: of what the regions say, beside the cosine of the whole photo and the whole sentence.
+
+        Raises:
+            CheckpointError: there is none, it cannot be read, or it is for the other task.
+        """
+        path = find_checkpoint(name_or_path, Matcher.task)
+        matcher, _ = load_checkpoint(path, Matcher.task)
+        localizer = None
+        if regions:
+            localizer = Localizer.from_pretrained(None if regions is True else regions, device, precision)
+        return cls(matcher, device, precision, identity(path), localizer, region_weight)
+
+    def embed_photos(self, photos: Iterable[PhotoSource]) -> EmbeddedPhotos:
+        """The costly half: open and embed photos, asked for a few at a time. Raises PhotoError for the first bad one.
+
+        Raises SspeError where a single photo is given instead of a list.
+        """
+        if isinstance(photos, str | Path | np.ndarray):
+            raise SspeError("A list of photos is searched, and a single one was given; put it into a list.")
+        files: list[str | None] = []
+        regions: list[torch.Tensor] = []
+
+        def opened() -> Iterator[np.ndarray]:
+            for source, (pixels, boxes) in self._opened(photos):
+                files.append(str(source) if isinstance(source, str | Path) else None)
+                if boxes is not None:
+                    regions.append(self.localizer.pipeline.embed_regions(pixels, boxes).embeddings.half())
+                yield pixels
+
+        embeddings = self.matcher.embed_photos(opened())
+        return EmbeddedPhotos(tuple(files), embeddings, tuple(regions) if self.localizer else None)
+
+    def embed_sentences(self, sentences: Sequence[str]) -> EmbeddedSentences:
+        """The cheap half. Raises SspeError where a sentence is empty, or a single one is given instead of a list."""
+        _check_sentences(sentences)
+        embeddings = self.matcher.embed_sentences(sentences)
+        if self.localizer is None:
+            return EmbeddedSentences(tuple(sentences), embeddings, None, None)
+        phrases, contexts, owners = [], [], []
+        for i, sentence in enumerate(sentences):
+            for phrase in extract_phrases(sentence, pronouns=False):
+                phrases.append(phrase.text)
+                contexts.append(Context.of(sentence, phrase.start, phrase.end))
+                owners.append(i)
+        embed = self.localizer.pipeline.embed_phrases
+        starts = range(0, max(len(phrases), 1), _PHRASES)  # no phrase: one empty part, so that cat has its width
+        parts = [embed(phrases[i : i + _PHRASES], contexts[i : i + _PHRASES]) for i in starts]
+        return EmbeddedSentences(tuple(sentences), embeddings, torch.cat(parts), torch.tensor(owners, dtype=torch.long))
+
+    @torch.inference_mode()
+    def scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
+        """Scores (N, M) float32 of every photo with every sentence, the higher the better.
+
+        The cosine of photo and sentence, -1 to 1. With regions on, ``region_weight`` times the mean over the sentence's
+        noun phrases of the largest cosine of a region is added; a sentence without a noun phrase has the first alone.
+        """
+        scores = self.matcher.scores(photos.embeddings, sentences.embeddings)
+        if photos.regions is not None and sentences.phrases is not None and len(sentences.phrases):
+            y, owners = sentences.phrases, sentences.owners.to(scores.device)  # (P, E'), (P,)
+            counts = torch.bincount(owners, minlength=len(sentences)).clamp(min=1)  # (M,)
+            for row, regions in zip(scores, photos.regions, strict=True):
+                best = (y @ regions.float().T).max(dim=1).values  # (P,)
+                row += self.region_weight * torch.zeros_like(row).index_add_(0, owners, best) / counts
+        return scores.cpu().numpy()
+
+    def sentence_vectors(self, sentences: Sequence[str]) -> np.ndarray:
+        """Unit vectors (M, E) float32 of whole sentences, whose dot products tell how alike two of them are."""
+        return self.matcher.embed_sentences(sentences).cpu().numpy()
+
+    def search_photos(
+        self, sentence: str, photos: EmbeddedPhotos | Iterable[PhotoSource], top_k: int = 10
+    ) -> RankedPhotos:
+        """The ``top_k`` photos that fit a sentence best.
+
+        ``photos`` are files, PIL images or arrays, or what :meth:`embed_photos` made of them. Raises PhotoError, and
+        SspeError where the sentence is empty, there is no photo or ``top_k`` is below 1.
+        """
+        _check_top_k(top_k)
+        asked = self.embed_sentences([sentence])
+        if not isinstance(photos, EmbeddedPhotos):
+            photos = self.embed_photos(photos)
+        if not len(photos):
+            raise SspeError("There is no photo to search; give at least one.")
+        scores = self.scores(photos, asked)[:, 0]
+        found = (RankedPhoto(photos.files[i], int(i), float(scores[i])) for i in _best(scores, top_k))
+        return RankedPhotos(sentence, tuple(found))
+
+    def describe(
+        self, photo: PhotoSource, sentences: EmbeddedSentences | Sequence[str], top_k: int = 10
+    ) -> RankedSentences:
+        """The ``top_k`` sentences, of those given, that fit a photo best.
+
+        ``sentences`` are texts, or what :meth:`embed_sentences` made of them. Raises PhotoError, and SspeError where a
+        sentence is empty, there is none or ``top_k`` is below 1.
+        """
+        _check_top_k(top_k)
+        if not isinstance(sentences, EmbeddedSentences):
+            sentences = self.embed_sentences(sentences)
+        if not len(sentences):
+            raise SspeError("There is no sentence to choose from; give at least one.")
+        asked = self.embed_photos([photo])
+        scores = self.scores(asked, sentences)[0]
+        found = (RankedSentence(sentences.sentences[i], int(i), float(scores[i])) for i in _best(scores, top_k))
+        return RankedSentences(asked.files[0], tuple(found))
+
+    def _opened(
+        self, photos: Iterable[PhotoSource]
+    ) -> Iterator[tuple[PhotoSource, tuple[np.ndarray, np.ndarray | None]]]:
+        """Each photo with its pixels and, with regions on, its proposals; the next ones are opened ahead."""
+        waiting = iter(photos)
+        with ThreadPoolExecutor(1) as pool:
+            under_way = deque((photo, pool.submit(self._open, photo)) for photo in islice(waiting, PHOTOS))
+            while under_way:
+                photo, work = under_way.popleft()
+                yield photo, work.result()
+                under_way += ((photo, pool.submit(self._open, photo)) for photo in islice(waiting, 1))
+
+    def _open(self, photo: PhotoSource) -> tuple[np.ndarray, np.ndarray | None]:
+        pixels = open_photo(photo)
+        return pixels, self.localizer.pipeline.edge_boxes(pixels)[:REGIONS] if self.localizer else None
+
+
+def _best(scores: np.ndarray, top_k: int) -> np.ndarray:
+    """Places of the highest scores, best first; of equal ones the first given."""
+    return np.argsort(-scores, kind="stable")[:top_k]
+
+
+def _check_sentences(sentences: Sequence[str]) -> None:
+    if isinstance(sentences, str):
+        raise SspeError("A list of sentences is taken, and a single one was given; put it into a list.")
+    for i, sentence in enumerate(sentences):
+        if not sentence.strip():
+            raise SspeError(f"Sentence {i + 1} of {len(sentences)} is empty; leave it out or write it.")
+
+
+def _check_top_k(top_k: int) -> None:
+    if top_k < 1:
+        raise SspeError(f"top_k is {top_k}, and a ranking has at least 1 place; give 1 or more.")

@@ -1,0 +1,1 @@
+"""Training runs: what both tasks share, and a file of its own for each."""

@@ -1,0 +1,174 @@
+"""The training run of image-sentence retrieval: photos and their sentences, from caption files to a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from sspe.checkpoint import load_checkpoint
+from sspe.data.captions import Captions
+from sspe.data.feature_store import FrozenPhotoFeatures
+from sspe.embedding.losses import structure_preserving_loss
+from sspe.embedding.optimiser import one_cycle
+from sspe.embedding.photo_sampling import PhotoBatch, PhotoCollate, PhotoSentenceDataset
+from sspe.embedding.sampling import EpochSampler
+from sspe.evaluation.retrieval import DIRECTIONS, measure_retrieval, table
+from sspe.matching import Matcher, MatcherSettings
+from sspe.photo import open_photo
+from sspe.pipeline import autocast
+from sspe.retrieval_recipes import RetrievalRecipe
+from sspe.training.retrieval_data import RetrievalData
+from sspe.training.run import Run, log
+
+WATCHED = 1000  # val photos measured after every epoch; always the same ones
+_FITTED = 256  # photos a part of what the analysis is fitted on
+
+
+class RetrievalRun(Run):
+    """One training run of a :class:`sspe.matching.Matcher`: the branches alone first, then everything."""
+
+    def __init__(
+        self,
+        chosen: RetrievalRecipe,
+        name: str,
+        output: Path,
+        options: argparse.Namespace,
+        data: RetrievalData | None = None,
+    ):
+        """``data`` spares reading it again where a run before had the same photos and text settings."""
+        super().__init__(chosen, name, output, options)
+        self.data = RetrievalData.read(chosen, options) if data is None else data
+        self.photos, self.val = self.data.photos, self.data.val
+        torch.manual_seed(options.seed)
+        self.model = Matcher(MatcherSettings(chosen.photos, chosen.network), self.data.text_encoder, pretrained=True)
+        self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.precision = self.precision
+        self.sentence_features = self.data.features.to(self.device)  # (U, T)
+        self.frozen, self.frozen_val = self._frozen_features() if chosen.frozen_epochs else (None, None)
+        frozen_epochs = min(chosen.frozen_epochs, 1) if chosen.network.kind == "cca" else chosen.frozen_epochs
+        self.epochs = frozen_epochs + chosen.epochs
+        self._begin(fine=not chosen.frozen_epochs)
+        self.resume()
+
+    def size(self) -> str:
+        """How many photos and sentences."""
+        return f"{len(self.photos)} photos, {len(self.data.table.texts)} distinct sentences"
+
+    def train_photos(self) -> int:
+        """All."""
+        return len(self.photos)
+
+    def learns(self, name: str) -> bool:
+        """All, but for the backbone where it is never trained."""
+        return bool(self.recipe.epochs) or not name.startswith("photos.")
+
+    def more_state(self) -> dict:
+        """Which of the two parts of the training the optimiser belongs to."""
+        return {"fine": self.fine}
+
+    def take_more_state(self, state: dict) -> None:
+        """The optimiser of the part that was left."""
+        self._begin(state["fine"])
+
+    def train_epoch(self) -> float:
+        """One pass over the photos, or the one fit of the analysis; the mean loss."""
+        if self.recipe.network.kind == "cca":
+            return self._fit()
+        if not self.fine and self.epoch >= self.recipe.frozen_epochs:
+            self._begin(fine=True)
+        dataset = PhotoSentenceDataset(self.photos, self.recipe, self.options.seed, None if self.fine else self.frozen)
+        batch = self.recipe.batch if self.fine else self.recipe.frozen_batch
+        batches = DataLoader(
+            dataset,
+            batch_sampler=EpochSampler(len(dataset), batch, self.options.seed, self.epoch, self.step_of_epoch),
+            collate_fn=PhotoCollate(self.data.table),
+            num_workers=int(self.fine),  # opens photos ahead; the computing process keeps every core
+            generator=torch.Generator(),  # a loader draws from its generator: dropout's would not survive a --resume
+        )
+        self.model.train()
+        return self.train_batches(batches, self.step)
+
+    def step(self, batch: PhotoBatch) -> float:
+        """One descent on a batch; its loss."""
+        batch = batch.to(self.device)
+        with autocast(self.device, self.precision):
+            features = self.model.photos(batch.seen) if self.fine else batch.seen
+            x, y = self.model.network(features, self.sentence_features[batch.sentences].float())
+        loss = structure_preserving_loss(x, y, batch.matches, self.recipe.loss.terms)["loss"]
+        return self.descend(loss, self.trained)
+
+    def watch(self) -> tuple[dict[str, float], dict]:
+        """Mean recall and R@1 in both directions of the watched val photos."""
+        measured = self.measure(Captions(self.val.photos[:WATCHED]), "watched val", self.fine)
+        figures = {"mean_recall": measured["mean_recall"]}
+        figures |= {f"{direction}_recall_at_1": measured[direction]["recall_at_1"] for direction in DIRECTIONS[:2]}
+        return figures, measured
+
+    def measure(self, captions: Captions, name: str, fine: bool) -> dict:
+        """The measures of the first val photos by the network as it is; ``name`` is the progress bar's.
+
+        Unless ``fine``, by the features of the frozen backbone.
+        """
+        self.model.eval()
+        paths = [photo.path for photo in captions]
+        if fine:
+            x = self.model.embed_photos(open_photo(path) for path in self.bar(paths, desc=name))
+        else:
+            with torch.inference_mode(), autocast(self.device, self.precision):
+                x = self.model.network.image(self.frozen_val[: len(paths)].to(self.device))
+        owners = captions.owners
+        y = self.model.embed_text_features(self.data.val_features[: len(owners)])
+        scores = self.model.scores(x, y).cpu().numpy()
+        return measure_retrieval(scores, owners, y.cpu().numpy())
+
+    def finish(self) -> None:
+        """Measure the best checkpoint, as it is on disk, on all val photos."""
+        self.model, about = load_checkpoint(self.best_checkpoint, Matcher.task)
+        self.model.for_inference(self.device, self.precision)
+        measured = self.measure(self.val, "all val", fine=bool(self.recipe.epochs))
+        self.write_measured(self.model, about, measured)
+        log.info("%s\n%s", self.best_checkpoint, table(measured))
+
+    def _begin(self, fine: bool) -> None:
+        """What is trained from now on, everything or the branches alone, with its optimiser and schedule."""
+        r, photos = self.recipe, self.model.photos
+        self.fine = fine
+        photos.requires_grad_(fine)
+        for stage in list(photos.map)[: r.frozen_stages]:
+            stage.requires_grad_(False)
+        backbone = [p for p in photos.parameters() if p.requires_grad]
+        branches = [*self.model.network.parameters()]
+        groups = [{"params": branches, "lr": r.branch_lr if fine else r.frozen_lr}]
+        groups += [{"params": backbone, "lr": r.backbone_lr}] if fine else []
+        batch, epochs = (r.batch, r.epochs) if fine else (r.frozen_batch, r.frozen_epochs)
+        self.trained = branches + backbone
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=r.weight_decay)
+        self.schedule = one_cycle(self.optimiser, max(len(self.photos) // batch, 1) * epochs, r.warm_up)
+
+    def _frozen_features(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the training photos and of val, from disk where they are known."""
+        self.model.eval()
+        store = FrozenPhotoFeatures(self.model.photos)
+        with autocast(self.device, self.precision):
+            train, val = (
+                store.get([photo.path for photo in photos], lambda parts: self.bar(parts, desc="photo features"))
+                for photos in (self.photos, self.val)
+            )
+        return train, val
+
+    def _fit(self) -> float:
+        """Fit the canonical correlation analysis on every pair; one less the mean correlation, in place of a loss."""
+        return 1 - self.model.network.fit(self._pairs()).mean().item()
+
+    def _pairs(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Features of every sentence and of its photo, some hundred photos at a time."""
+        for start in range(0, len(self.photos), _FITTED):
+            part = self.photos[start : start + _FITTED]
+            owners = np.repeat(np.arange(len(part)), [len(photo.sentences) for photo in part])
+            rows = np.concatenate([photo.sentences for photo in part])
+            yield self.frozen[start : start + len(part)][owners], self.data.features[rows].float()

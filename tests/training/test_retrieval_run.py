@@ -1,0 +1,254 @@
+"""`sspe train --task retrieval` through its real main(): files, resuming, bad input, and that the network learns."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import sspe.evaluate
+import sspe.training.run
+from sspe.checkpoint import load_checkpoint
+from sspe.text.words import WordVectors
+from sspe.train import main
+from sspe.training.retrieval import RetrievalRun
+
+CPU = ["--device", "cpu", "--precision", "float32", "--quiet"]
+TINY = ["--task", "retrieval", "--limit", "8", "--val-limit", "6"]
+for change in ("text.encoder=mean", "photos.side=64", "frozen_epochs=1", "epochs=2", "frozen_batch=8", "batch=4",
+               "network.hidden=64", "network.embedding=32", "warm_up=0.3"):  # fmt: skip
+    TINY += ["--set", change]
+
+
+@pytest.fixture(autouse=True)
+def few_words(request, monkeypatch):
+    """GloVe with a few words and made-up vectors, which load at once."""
+    words = "a the two man woman dog bird fish car bus boat ball box star ring red green blue yellow grass sand".split()
+    vectors = np.random.default_rng(0).normal(size=(len(words), 50)).astype(np.float32)
+    monkeypatch.setattr("sspe.text.words.glove", lambda: WordVectors(tuple(words), vectors))
+
+
+def train(data, output, *options) -> int:
+    return main(["--data", str(data), "--output", str(output), *CPU, *TINY, *map(str, options)])
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """What the run trained, as its last step left it."""
+    return torch.load(run / "last.pt", weights_only=True)["pipeline"]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
+
+
+def rows(run: Path) -> list[dict]:
+    with (run / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def finished(scenes, tmp_path_factory, request):
+    """A whole tiny run, made once and never changed."""
+    if not hasattr(request.module, "finished_run"):
+        run = tmp_path_factory.mktemp("finished") / "run"
+        assert train(scenes, run) == 0
+        request.module.finished_run = run
+    return request.module.finished_run
+
+
+def test_a_run_writes_its_files(finished):
+    names = ["best.safetensors", "curves.png", "last.pt", "log.csv", "metrics.json"]
+    assert sorted(path.name for path in finished.iterdir()) == names
+    assert [row["epoch"] for row in rows(finished)] == ["1", "2", "3"]
+    for row in rows(finished):
+        assert float(row["loss"]) > 0 and 0 < float(row["watched_mean_recall"]) <= 1
+        assert 0 <= float(row["watched_image_to_sentence_recall_at_1"]) <= 1
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert (metrics["photos"], metrics["sentences"]) == (6, 30)
+    assert {"image_to_sentence", "sentence_to_image", "sentence_to_sentence", "mean_recall"} <= set(metrics)
+
+
+def test_the_checkpoint_says_how_it_was_made(finished, scenes):
+    matcher, about = load_checkpoint(finished / "best.safetensors", "retrieval")
+    assert (matcher.settings.photos.side, matcher.settings.network.hidden) == (64, 64)
+    assert matcher.text_encoder.name == "mean" and matcher.text_encoder.context == 0
+    assert (about["recipe"], about["seed"], about["train_photos"], about["epoch"] in (1, 2, 3)) == (
+        "retrieval", 0, 8, True
+    )  # fmt: skip
+    best = max(float(row["watched_mean_recall"]) for row in rows(finished))
+    assert about["watched_val"]["mean_recall"] == pytest.approx(best, abs=1e-4)
+    assert about["data"] == scenes.name and str(scenes.parent) not in json.dumps(about)  # no path of this machine
+    assert about["all_val"] == json.loads((finished / "metrics.json").read_text())
+
+
+def test_metrics_are_those_of_the_evaluate_command(finished, scenes, tmp_path):
+    line = ["retrieval", "--data", scenes, "--checkpoint", finished / "best.safetensors", "--limit", 6, *CPU]
+    assert sspe.evaluate.main([str(part) for part in (*line, "--output", tmp_path / "again.json")]) == 0
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert again.pop("left_out") == {}
+    assert again == json.loads((finished / "metrics.json").read_text())
+
+
+def test_the_branches_learn_first_then_everything_but_the_first_stages(finished, scenes, tmp_path):
+    from sspe.retrieval_recipes import retrieval_recipe
+    from sspe.vision.photos import PhotoEncoder
+
+    published = PhotoEncoder(retrieval_recipe("retrieval").photos, pretrained=True).state_dict()
+    learned = weights(finished)
+    moved = {name for name, tensor in published.items() if not torch.equal(tensor, learned[f"photos.{name}"])}
+    assert {"map.6.0.conv_pw.weight", "head.0.0.conv_pw.weight"} <= moved
+    assert not any(name.startswith(("map.0.", "map.1.", "map.2.", "map.3.")) for name in moved)
+    assert train(scenes, tmp_path / "frozen", "--set", "epochs=0") == 0
+    assert not any(name.startswith("photos.") for name in weights(tmp_path / "frozen"))
+    assert rows(tmp_path / "frozen")[0]["loss"] == rows(finished)[0]["loss"]
+
+
+def test_the_seed_decides_everything(finished, scenes, tmp_path):
+    assert train(scenes, tmp_path / "same") == 0
+    assert same(weights(finished), weights(tmp_path / "same"))
+    assert train(scenes, tmp_path / "other", "--seed", 1) == 0
+    assert not same(weights(finished), weights(tmp_path / "other"))
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "left"),
+    [
+        ("watch 1", (0, 1, False)),  # after the last step on frozen features, before it is measured
+        ("step 2", (1, 0, False)),  # before anything of the backbone was trained
+        ("step 5", (2, 1, True)),  # in the middle of the last epoch
+    ],
+)
+def test_an_interrupted_run_ends_with_the_same_weights(finished, scenes, tmp_path, monkeypatch, stop_at, left, capsys):
+    method, count = stop_at.split()
+    monkeypatch.setattr(sspe.training.run, "SAVE_EVERY", -1.0)  # after every step
+    with monkeypatch.context() as patch:
+        whole, calls = getattr(RetrievalRun, method), []
+
+        def interrupted(self, *arguments):
+            calls.append(1)
+            if len(calls) == int(count):
+                raise KeyboardInterrupt
+            return whole(self, *arguments)
+
+        patch.setattr(RetrievalRun, method, interrupted)
+        assert train(scenes, tmp_path / "run") == 130
+    assert "--resume goes on from the last saved step" in capsys.readouterr().err
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert (state["epoch"], state["step_of_epoch"], state["fine"]) == left
+    assert train(scenes, tmp_path / "run", "--resume") == 0
+    assert same(weights(tmp_path / "run"), weights(finished))
+    assert same(load_file(tmp_path / "run" / "best.safetensors"), load_file(finished / "best.safetensors"))
+    assert (tmp_path / "run" / "metrics.json").read_text() == (finished / "metrics.json").read_text()
+
+
+def test_resume_with_another_command(finished, scenes, capsys):
+    assert train(scenes, finished, "--resume", "--set", "sentences=3") == 2
+    assert "has other settings" in capsys.readouterr().err
+    assert train(scenes, finished) == 2
+    assert "already holds a run; add --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["network.hidden=0"],
+        ["network.kind=cca"],
+        ["loss.photo_anchor=0", "loss.sentence_structure=0", "sentences=1"],
+        ["loss.photo_structure=0.1"],
+        ["text.encoder=tfidf"],
+        ["text.encoder=hglmm", "text.centres=3", "text.pca=16"],
+        ["photos.views=crops", "photos.side=32"],
+        ["photos.views=one", "photos.backbone=vgg16", "photos.weights=random", "photos.side=32"],
+    ],
+)
+def test_each_variant_is_a_setting(scenes, tmp_path, changes):
+    options = [part for change in ["epochs=0", *changes] for part in ("--set", change)]
+    assert train(scenes, tmp_path / "run", "--recipe", "retrieval-frozen", *options) == 0
+    measured = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 < measured["mean_recall"] <= 1 and len(rows(tmp_path / "run")) == 1
+    if "photos.weights=random" in changes:  # those are not in the features' way back: another draw
+        return
+    # Through the checkpoint the same, but for the rounding of the weights.
+    line = ["retrieval", "--data", scenes, "--checkpoint", tmp_path / "run" / "best.safetensors", "--limit", 6, *CPU]
+    assert sspe.evaluate.main([str(part) for part in (*line, "--output", tmp_path / "again.json")]) == 0
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert again["mean_recall"] == pytest.approx(measured["mean_recall"], abs=0.06)
+
+
+def test_a_run_takes_data_that_another_has_read(scenes, tmp_path, monkeypatch):
+    from sspe.retrieval_recipes import retrieval_recipe
+    from sspe.train import parser
+    from sspe.training.retrieval_data import RetrievalData
+
+    line = ["--data", str(scenes), *CPU, *TINY, "--set", "epochs=0"]
+    options = parser().parse_args(line)
+    chosen = retrieval_recipe("retrieval", options.set)
+    assert main([*line, "--output", str(tmp_path / "first")]) == 0
+    data = RetrievalData.read(chosen, options)
+    monkeypatch.setattr(RetrievalData, "read", lambda *_: pytest.fail("read again"))
+    RetrievalRun(chosen, "retrieval", tmp_path / "second", options, data).train()
+    assert same(weights(tmp_path / "first"), weights(tmp_path / "second"))
+
+
+def test_incomplete_photos(scenes, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(scenes, data)
+    first = (data / "train.txt").read_text().split()[0]
+    (data / "Sentences" / f"{first}.txt").write_text("")
+    assert train(data, tmp_path / "run") == 2
+    assert f"no sentences for the photo {first}" in capsys.readouterr().err
+    assert train(data, tmp_path / "run", "--incomplete", "skip", "--set", "epochs=0") == 0
+    assert load_checkpoint(tmp_path / "run" / "best.safetensors", "retrieval")[1]["train_photos"] == 7
+
+
+# Bad input: exit code 2, one sentence, and no file written
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--recipe", "frozen"], "no recipe 'frozen' of retrieval; choose one of retrieval, retrieval-frozen"),
+        (["--set", "loss.region_anchor=1"], "no setting 'loss.region_anchor'"),
+        (["--set", "photos.backbone=vgg99"], "no backbone 'vgg99'"),
+        (["--set", "text.encoder=bag"], "no text encoder 'bag'"),
+        (["--limit", "1"], "one photo to train on"),
+        (["--limit", "0"], "at least 1 photo"),
+        (["--train-split", "half"], "half"),
+        (["--val-split", "half"], "half"),
+        (["--photos", "nowhere"], "nowhere"),
+        (["--device", "tpu"], "no device 'tpu'"),
+    ],
+)
+def test_options_that_mean_nothing(scenes, tmp_path, options, told, capsys):
+    assert train(scenes, tmp_path / "run", *options) == 2
+    out, err = capsys.readouterr()
+    assert told in err.splitlines()[-1] and out == "" and "Traceback" not in err
+    assert not list((tmp_path / "run").glob("*"))
+
+
+def test_options_of_the_other_task(scenes, tmp_path, capsys):
+    line = ["--data", str(scenes), "--output", str(tmp_path / "run"), "--incomplete", "skip"]
+    assert main(line) == 2
+    assert "--incomplete is about the sentences of retrieval" in capsys.readouterr().err
+    assert main(["--data", str(scenes), "--output", str(tmp_path / "run"), "--recipe", "retrieval"]) == 2
+    assert "There is no recipe 'retrieval'" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(300)
+def test_a_short_run_learns(tmp_path):
+    """Drawn scenes: far better than by chance, and than the frozen features were."""
+    from sspe.data.synthetic import write_synthetic
+
+    data = write_synthetic(tmp_path / "scenes", train=100, val=24, seed=0)
+    changes = ["photos.side=96", "frozen_epochs=4", "epochs=3", "batch=16", "frozen_batch=32"]
+    options = [part for change in changes for part in ("--set", change)]
+    assert train(data, tmp_path / "run", "--limit", 100, "--val-limit", 24, *options) == 0
+    recalls = [float(row["watched_mean_recall"]) for row in rows(tmp_path / "run")]
+    by_chance = (1 + 5 + 10) / 24 / 3  # of sentences to photos; that of photos to sentences is not far
+    assert max(recalls) > 1.5 * by_chance and max(recalls[4:]) > recalls[3]
+    losses = [float(row["loss"]) for row in rows(tmp_path / "run")]
+    assert losses[3] < losses[0] and losses[-1] < losses[4]
