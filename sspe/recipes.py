@@ -80,7 +80,7 @@ RECIPES: dict[str, Recipe] = {
     # beyond it (phrases read alone, no geometry, no refinement, no term of the own photo's negatives).
     "ablation": Recipe(
         epochs=5,
-        batch=64,
+        batch=32,
         fine_tune=False,
         branch_lr=1e-3,
         alone=1.0,
@@ -91,7 +91,7 @@ RECIPES: dict[str, Recipe] = {
         regions=RegionSettings(surroundings=0, geometry=False),
         proposals=EdgeBoxesSettings(count=200),
         network=NetworkSettings(refiner=0),
-        loss=LossSettings(same_photo=0.0, phrase_structure=0.0),
+        loss=LossSettings(phrase_anchor=2.0, same_photo=0.0, phrase_structure=0.0),
         text=TextSettings(encoder="hglmm", context=0, head=False),
     ),
     # The paper as it is written, as far as it is known (docs/paper_to_code.md says what is remembered only).

@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back, and whatever else is given is refused in one sentence."""
 
+import dataclasses
 import json
 import re
 
@@ -300,3 +301,28 @@ def test_identity_is_of_the_content(checkpoint, tmp_path):
     assert identity(copy) == identity(checkpoint)
     copy.write_bytes(checkpoint.read_bytes() + b" ")
     assert identity(copy) != identity(checkpoint)
+
+
+@pytest.mark.parametrize("kind", ["similarity", "cca"])
+def test_other_kinds_of_network_localize_after_a_round_trip(make_pipeline, tmp_path, kind):
+    from sspe.embedding.networks import create_network
+    from sspe.settings import NetworkSettings
+
+    pipeline = make_pipeline(refiner=0)
+    settings = NetworkSettings(kind=kind, hidden=32, embedding=12, judge=8, refiner=0)
+    d, t = pipeline.regions.feature_size, pipeline.text_encoder.feature_size
+    pipeline.settings = dataclasses.replace(pipeline.settings, network=settings)
+    pipeline.network = create_network(d, t, settings)
+    if kind == "cca":
+        pipeline.network.fit([(torch.rand(50, d), torch.rand(50, t))])
+    save_checkpoint(pipeline, tmp_path / "other.safetensors", {})
+    loaded, _ = load_checkpoint(tmp_path / "other.safetensors")
+    photo = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    boxes = np.array([[0, 0, 80, 60], [0, 0, 30, 30], [20, 10, 70, 50]], np.float32)
+    found = []
+    for p in (pipeline, loaded):
+        p.for_inference("cpu", "float32")
+        found.append(p.locate(p.embed_regions(photo, boxes), ["a red hat", "a dog", "the ball"]).scores)
+    np.testing.assert_allclose(found[0], found[1], atol=0.02)
+    assert found[0].shape == (3, 3) and found[0].std() > 0
+    assert (found[0] > (0 if kind == "similarity" else -1)).all() and (found[0] < 1).all()

@@ -369,6 +369,34 @@ def test_hard_negatives_survive_an_interruption(scenes, tmp_path, monkeypatch):
     assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
 
+def test_the_papers_recipe_finishes(scenes, tmp_path):
+    """With random weights and everything small; about ten seconds, most of them VGG's."""
+    changes = [
+        "regions.weights=random",
+        "regions.side=96",
+        "proposals.count=12",
+        "epochs=2",
+        "batch=2",
+        "decay_every=1",
+    ]
+    changes += ["text.centres=3", "text.pca=16", "network.hidden=64", "network.embedding=32"]
+    options = [part for change in changes for part in ("--set", change)]
+    line = ["--data", str(scenes), "--output", str(tmp_path / "run"), "--recipe", "paper", "--limit", "4"]
+    assert main([*line, "--val-limit", "2", *CPU, *options]) == 0
+    pipeline, about = load_checkpoint(tmp_path / "run" / "best.safetensors")
+    assert pipeline.settings.regions.backbone == "vgg16" and pipeline.regions.feature_size == 4096
+    assert pipeline.text_encoder.name == "hglmm" and about["settings"]["optimiser"] == "sgd"
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["phrases"] > 0
+    assert len(rows(tmp_path / "run")) == 2
+
+
+def test_the_papers_recipe_says_where_its_weights_come_from(scenes, tmp_path, capsys, monkeypatch):
+    line = ["--data", str(scenes), "--recipe", "paper", "--limit", "2", "--val-limit", "2", *CPU]
+    line += ["--set", "proposals.count=12", "--set", "text.centres=3", "--set", "text.pca=4"]
+    assert main([*line, "--output", str(tmp_path / "run"), "--set", "regions.weights=none.pth"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("There is no file of weights none.pth")
+
+
 def test_crops(scenes, tmp_path, capsys):
     crops = ["--limit", 4, "--val-limit", 2]
     for change in ("regions.mode=crops", "regions.crop=32", "regions.surroundings=0"):
