@@ -173,9 +173,9 @@ def run(rows: Sequence[Row], options: argparse.Namespace) -> list[tuple[str, str
     from sspe.evaluate import main as evaluate
     from sspe.files import settings_key
     from sspe.recipes import recipe
-    from sspe.train import Run
     from sspe.train import parser as train_parser
-    from sspe.training_data import TrainingData
+    from sspe.training.localization import LocalizationRun
+    from sspe.training.localization_data import TrainingData
 
     missing = []
     for row in rows:
@@ -198,7 +198,7 @@ def run(rows: Sequence[Row], options: argparse.Namespace) -> list[tuple[str, str
                 data, held = None, None  # the old data goes before the new comes
                 data = TrainingData.read(made, parsed, lambda work, total: work)
                 held = key
-            Run(made, row.recipe, parsed.output, parsed, data).train()
+            LocalizationRun(made, row.recipe, parsed.output, parsed, data).train()
         except SspeError as error:
             failed.append((f"{row.name}, seed {parsed.seed}", str(error)))
     asked = options.rows is None or "proposals" in options.rows
