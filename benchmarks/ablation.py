@@ -15,10 +15,11 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sspe.errors import SspeError
 
@@ -49,6 +50,15 @@ class Row:
     about: str
     changes: tuple[str, ...]
     recipe: str = "ablation"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is still to be made: what it reads, how that is read, and how the run is made of it."""
+
+    reads: tuple
+    read: Callable[[], object]
+    make: Callable[[Any], Any]
 
 
 def _structure(encoder: str, changes: tuple[str, ...]) -> list[Row]:
@@ -166,41 +176,10 @@ def proposals_command(options: argparse.Namespace) -> list[str]:
 
 
 def run(rows: Sequence[Row], options: argparse.Namespace) -> list[tuple[str, str]]:
-    """Train what is missing; the names of the rows that failed, and why.
-
-    Runs that read the same data read it once: the rows go text encoder by text encoder, all seeds of each.
-    """
+    """Train and measure what is missing; the names of the rows that failed, and why."""
     from sspe.evaluate import main as evaluate
-    from sspe.files import settings_key
-    from sspe.recipes import recipe
-    from sspe.train import Run
-    from sspe.train import parser as train_parser
-    from sspe.training_data import TrainingData
 
-    missing = []
-    for row in rows:
-        for seed in range(options.seeds):
-            if not (folder(row, seed, options) / "metrics.json").exists():
-                line = command(row, seed, options)
-                line += ["--resume"] if (folder(row, seed, options) / "last.pt").exists() else []
-                line += ["--quiet"] if options.quiet else []
-                parsed = train_parser().parse_args(line)
-                made = recipe(row.recipe, parsed.set)
-                read = (made.text, made.proposals, made.regions.side, made.regions_per_phrase, made.fine_tune)
-                missing.append((settings_key(*map(str, read)), row, parsed, made))
-    order = list(dict.fromkeys(key for key, *_ in missing))
-    missing.sort(key=lambda item: order.index(item[0]))
-    failed, data, held = [], None, None
-    for number, (key, row, parsed, made) in enumerate(missing, 1):
-        logging.info("[%d of %d] %s, seed %d", number, len(missing), row.name, parsed.seed)
-        try:
-            if held != key:
-                data, held = None, None  # the old data goes before the new comes
-                data = TrainingData.read(made, parsed, lambda work, total: work)
-                held = key
-            Run(made, row.recipe, parsed.output, parsed, data).train()
-        except SspeError as error:
-            failed.append((f"{row.name}, seed {parsed.seed}", str(error)))
+    failed = train_missing(rows, options, command, prepared)
     asked = options.rows is None or "proposals" in options.rows
     if asked and not (options.output / "proposals.json").exists():
         line = proposals_command(options) + (["--quiet"] if options.quiet else [])
@@ -210,9 +189,60 @@ def run(rows: Sequence[Row], options: argparse.Namespace) -> list[tuple[str, str
     return failed
 
 
+def prepared(row: Row, parsed: argparse.Namespace) -> Prepared:
+    """A run of ``sspe train`` with the options parsed from the row's command."""
+    from sspe.recipes import recipe
+    from sspe.training.localization import LocalizationRun
+    from sspe.training.localization_data import TrainingData
+
+    made = recipe(row.recipe, parsed.set)
+    return Prepared(
+        (made.text, made.proposals, made.regions.side, made.regions_per_phrase, made.fine_tune),
+        lambda: TrainingData.read(made, parsed, lambda work, total: work),
+        lambda data: LocalizationRun(made, row.recipe, parsed.output, parsed, data),
+    )
+
+
+def train_missing(
+    rows: Sequence[Row],
+    options: argparse.Namespace,
+    command: Callable[[Row, int, argparse.Namespace], list[str]],
+    prepared: Callable[[Row, argparse.Namespace], Prepared],
+) -> list[tuple[str, str]]:
+    """Train what is missing of the rows; the names of those that failed, and why.
+
+    Runs that read the same data read it once: the rows go text encoder by text encoder, all seeds of each.
+    """
+    from sspe.train import parser as train_parser
+
+    missing = []
+    for row in rows:
+        for seed in range(options.seeds):
+            if not (folder(row, seed, options) / "metrics.json").exists():
+                line = command(row, seed, options)
+                line += ["--resume"] if (folder(row, seed, options) / "last.pt").exists() else []
+                line += ["--quiet"] if options.quiet else []
+                parsed = train_parser().parse_args(line)
+                missing.append((f"{row.name}, seed {seed}", prepared(row, parsed)))
+    order = list(dict.fromkeys(made.reads for _, made in missing))
+    missing.sort(key=lambda item: order.index(item[1].reads))
+    failed, data, held = [], None, None
+    for number, (name, made) in enumerate(missing, 1):
+        logging.info("[%d of %d] %s", number, len(missing), name)
+        try:
+            if held != made.reads:
+                data, held = None, None  # the old data goes before the new comes
+                data = made.read()
+                held = made.reads
+            made.make(data).train()
+        except SspeError as error:
+            failed.append((name, str(error)))
+    return failed
+
+
 def table(rows: Sequence[Row], options: argparse.Namespace) -> str:
     """The finished rows as Markdown, in percent; of several seeds the mean and half the range."""
-    found = [(row, measured) for row in rows if (measured := list(_finished(row, options)))]
+    found = [(row, measured) for row in rows if (measured := list(finished(row, options)))]
     if not found:
         return "No row is finished yet."
     floors = found[0][1][0][0]
@@ -220,7 +250,7 @@ def table(rows: Sequence[Row], options: argparse.Namespace) -> str:
     for name, title in (("floor_whole_photo", "whole photo"), ("floor_centred_box", "centred box of 0.8 W x 0.8 H")):
         lines.append(f"| floor: {title} | {100 * floors[name]:.1f} | | | | |")
     for row, measured in found:
-        rates = (_spread([100 * m[f"recall_at_{k}"] for m, _ in measured]) for k in (1, 5, 10))
+        rates = (spread([100 * m[f"recall_at_{k}"] for m, _ in measured]) for k in (1, 5, 10))
         seconds = sum(s for _, s in measured) / len(measured)
         lines.append(f"| {row.about} | {' | '.join(rates)} | {seconds:.0f} | {len(measured)} |")
     file = options.output / "proposals.json"
@@ -236,7 +266,7 @@ def table(rows: Sequence[Row], options: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
-def _finished(row: Row, options: argparse.Namespace) -> Iterator[tuple[dict, float]]:
+def finished(row: Row, options: argparse.Namespace) -> Iterator[tuple[dict, float]]:
     """Measures and seconds of training of every seed of a row that is finished."""
     for seed in range(options.seeds):
         run_folder = folder(row, seed, options)
@@ -246,7 +276,7 @@ def _finished(row: Row, options: argparse.Namespace) -> Iterator[tuple[dict, flo
             yield json.loads((run_folder / "metrics.json").read_text()), seconds
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
     """Mean, and half of the range where there are several."""
     mean = f"{sum(values) / len(values):.1f}"
     return mean if len(values) == 1 else f"{mean} ± {(max(values) - min(values)) / 2:.1f}"

@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from sspe.localizer import Localizer
+    from sspe.matching import Matcher
     from sspe.pipeline import Pipeline
 
 WORDS = ("a", "the", "man", "woman", "dog", "ball", "box", "car", "hat", "red", "green", "blue", "striped", "large")
@@ -65,6 +66,33 @@ def make_pipeline() -> Callable[..., Pipeline]:
                 pipeline.network.refiner.region[0].weight.mul_(20)
                 pipeline.network.refiner.changes.weight.normal_(0, 0.1)
         return pipeline.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_matcher() -> Callable[..., Matcher]:
+    """make_matcher(seed=0) -> a small matcher whose weights are random, yet tell photos and sentences apart."""
+
+    def make(seed: int = 0) -> Matcher:
+        import torch
+
+        from sspe.matching import Matcher, MatcherSettings
+        from sspe.settings import NetworkSettings, PhotoSettings
+        from sspe.text.mean import MeanEncoder
+        from sspe.text.words import WordVectors
+
+        vectors = np.random.default_rng(seed).normal(size=(len(WORDS), 12)).astype(np.float32)
+        torch.manual_seed(seed)
+        settings = MatcherSettings(
+            PhotoSettings("efficientnet_lite0", side=64), NetworkSettings(hidden=48, embedding=24, refiner=0)
+        )
+        matcher = Matcher(settings, MeanEncoder([WordVectors(WORDS, vectors)]))
+        with torch.no_grad():
+            for branch in (matcher.network.image, matcher.network.text):
+                branch.layers[0].weight.mul_(20)
+                branch.layers[1].running_var.uniform_(0.5, 2)
+        return matcher.eval()
 
     return make
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import sspe.train
+import sspe.training.run
 from sspe.recipes import recipe
 from sspe.text.words import WordVectors
-from sspe.train import Run
+from sspe.training.localization import LocalizationRun
 
 spec = importlib.util.spec_from_file_location("ablation", Path(__file__).parents[1] / "benchmarks" / "ablation.py")
 ablation = importlib.util.module_from_spec(spec)
@@ -89,7 +90,7 @@ def test_rows_are_trained_once_and_printed(scenes, vectors, tmp_path, capsys, mo
     made_by_hand["text"]["vectors"] = list(made_by_hand["text"]["vectors"])
     assert told == made_by_hand and (options.limit, options.seed) == (6, 0)
 
-    monkeypatch.setattr(Run, "__init__", lambda *_: pytest.fail("a finished row was run again"))
+    monkeypatch.setattr(LocalizationRun, "__init__", lambda *_: pytest.fail("a finished row was run again"))
     assert run(scenes, vectors, tmp_path, "--rows", "linear", "mean", "proposals", "--seeds", "2") == 0
     assert capsys.readouterr().out == printed
     assert run(scenes, vectors, tmp_path, "--print") == 0
@@ -104,9 +105,9 @@ def bounds(lines):
 
 
 def test_a_row_that_was_stopped_goes_on(scenes, vectors, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sspe.train, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(sspe.training.run, "SAVE_EVERY", -1.0)
     with monkeypatch.context() as patch:
-        whole, calls = Run._step, []
+        whole, calls = LocalizationRun.step, []
 
         def interrupted(self, *arguments):
             calls.append(1)
@@ -114,11 +115,14 @@ def test_a_row_that_was_stopped_goes_on(scenes, vectors, tmp_path, monkeypatch, 
                 raise KeyboardInterrupt
             return whole(self, *arguments)
 
-        patch.setattr(Run, "_step", interrupted)
+        patch.setattr(LocalizationRun, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(scenes, vectors, tmp_path, "--rows", "base")
     resumed = []
-    monkeypatch.setattr(Run, "_restore", lambda self, state: resumed.append(state["step_of_epoch"]))
+    whole_resume = LocalizationRun.resume
+    monkeypatch.setattr(
+        LocalizationRun, "resume", lambda self: (whole_resume(self), resumed.append(self.step_of_epoch))
+    )
     assert run(scenes, vectors, tmp_path, "--rows", "base") == 0 and resumed == [1]
 
 

@@ -28,8 +28,8 @@ class ColourRetriever:
     loaded = ()
 
     @classmethod
-    def from_pretrained(cls, name_or_path=None, device="auto", precision="auto"):
-        cls.loaded = (name_or_path, device, precision)
+    def from_pretrained(cls, *arguments):
+        cls.loaded = arguments
         return cls()
 
     def embed_photos(self, photos):
@@ -146,6 +146,15 @@ def test_the_checkpoint_and_how_it_runs(capsys, data, retriever):
     line = ("--data", data, "--checkpoint", "some.safetensors", "--device", "cpu", "--precision", "float32")
     assert evaluate(capsys, *line)[0] == 0
     assert retriever.loaded == ("some.safetensors", "cpu", "float32")
+
+
+def test_regions(capsys, data, retriever):
+    assert evaluate(capsys, "--data", data, "--regions")[0] == 0
+    assert retriever.loaded == (None, "auto", "auto", True)
+    assert evaluate(capsys, "--data", data, "--regions", "a.safetensors", "--region-weight", 0.5)[0] == 0
+    assert retriever.loaded == (None, "auto", "auto", "a.safetensors", 0.5)
+    code, out, err = evaluate(capsys, "--data", data, "--region-weight", 0.5)
+    assert (code, out, err) == (2, "", "--region-weight goes with --regions; add it.\n")
 
 
 def test_nothing_but_the_table_on_standard_output(capsys, data):

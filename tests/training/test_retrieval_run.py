@@ -240,15 +240,16 @@ def test_options_of_the_other_task(scenes, tmp_path, capsys):
 
 @pytest.mark.timeout(300)
 def test_a_short_run_learns(tmp_path):
-    """Drawn scenes: far better than by chance, and than the frozen features were."""
+    """Drawn scenes: better than by chance on frozen features, and better still fine-tuned; ten seconds when alone."""
     from sspe.data.synthetic import write_synthetic
 
     data = write_synthetic(tmp_path / "scenes", train=100, val=24, seed=0)
-    changes = ["photos.side=96", "frozen_epochs=4", "epochs=3", "batch=16", "frozen_batch=32"]
+    changes = ["text.encoder=tfidf", "photos.side=96", "frozen_epochs=12", "frozen_batch=16", "epochs=4", "batch=8"]
+    changes += ["network.hidden=128", "backbone_lr=3e-4", "colour=0", "zoom=0.9"]
     options = [part for change in changes for part in ("--set", change)]
     assert train(data, tmp_path / "run", "--limit", 100, "--val-limit", 24, *options) == 0
     recalls = [float(row["watched_mean_recall"]) for row in rows(tmp_path / "run")]
     by_chance = (1 + 5 + 10) / 24 / 3  # of sentences to photos; that of photos to sentences is not far
-    assert max(recalls) > 1.5 * by_chance and max(recalls[4:]) > recalls[3]
+    assert recalls[11] > 1.3 * by_chance and recalls[-1] > 1.4 * by_chance and recalls[-1] > recalls[12]
     losses = [float(row["loss"]) for row in rows(tmp_path / "run")]
-    assert losses[3] < losses[0] and losses[-1] < losses[4]
+    assert losses[11] < 0.6 * losses[0] and losses[-1] < losses[12]

@@ -128,15 +128,22 @@ def test_one_folded_layer_alone_has_a_collapsed_state():
     torch.testing.assert_close(collapsed_state(folded)["weight"], folded.weight * folded.scale)
 
 
-def depthwise(stride: int, padding: int) -> FoldedConv2d:
+def depthwise(stride: int, padding: int, kernel: int = 3) -> FoldedConv2d:
     torch.manual_seed(0)
-    conv = nn.Conv2d(6, 6, 3, stride=stride, padding=padding, groups=6, bias=False)
+    conv = nn.Conv2d(6, 6, kernel, stride=stride, padding=padding, groups=6, bias=False)
     return FoldedConv2d.of(conv, settled(nn.Sequential(nn.BatchNorm2d(6)))[0])
 
 
-@pytest.mark.parametrize(("stride", "padding"), [(1, 1), (2, 1), (1, 0)])
-def test_the_depthwise_backward_equals_torchs_in_float32(stride, padding):
-    layer = depthwise(stride, padding)
+@pytest.fixture(params=[None, 300], ids=["together", "in parts"])
+def together(request, monkeypatch):
+    """Whether pictures are widened to float32 all at once, or one or two at a time."""
+    if request.param:
+        monkeypatch.setattr("sspe.vision.folding._TOGETHER", request.param)
+
+
+@pytest.mark.parametrize(("stride", "padding", "kernel"), [(1, 1, 3), (2, 1, 3), (1, 0, 3), (1, 2, 5), (2, 2, 5)])
+def test_the_depthwise_backward_equals_torchs_in_float32(stride, padding, kernel, together):
+    layer = depthwise(stride, padding, kernel)
     x = torch.randn(3, 6, 9, 11, requires_grad=True)
     y = layer(x)
     assert "DepthwiseConv" in type(y.grad_fn).__name__
@@ -149,8 +156,9 @@ def test_the_depthwise_backward_equals_torchs_in_float32(stride, padding):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_the_depthwise_backward_in_bfloat16_is_close():
-    layer = depthwise(1, 1)
+@pytest.mark.parametrize(("stride", "kernel"), [(1, 3), (2, 3), (1, 5), (2, 5)])
+def test_the_depthwise_backward_in_bfloat16_is_close(stride, kernel, together):
+    layer = depthwise(stride, kernel // 2, kernel)
     x = torch.randn(4, 6, 16, 16)
     exact = [t.detach() for t in _gradients_of(layer, x, enabled=False)]
     rounded = _gradients_of(layer, x, enabled=True)

@@ -1,0 +1,162 @@
+"""The paper's tables of image-sentence retrieval as rows that anyone can run again; `ablation.py` for whole photos.
+
+    python benchmarks/ablation_retrieval.py --data ROOT --vectors runs/word2vec300.txt       # run what is missing
+    python benchmarks/ablation_retrieval.py --data ROOT --vectors ... --rows loss --seeds 3  # some rows, three seeds
+    python benchmarks/ablation_retrieval.py --data ROOT --vectors ... --print                # run nothing
+
+Every row is one ``sspe train --task retrieval --recipe retrieval-frozen`` with its own settings: frozen features of
+whole photos, one short schedule. Rows that are finished are not run again, one that was stopped goes on.
+"""
+
+import argparse
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablation import HGLMM, MEAN, SEEN, TFIDF, Prepared, Row, finished, folder, spread, train_missing
+
+from sspe.errors import SspeError
+
+RECIPE, FINE = "retrieval-frozen", "retrieval"
+MINILM = ("text.encoder=minilm",)
+HGLMM, HGLMM_GLOVE = ("text.encoder=hglmm", *HGLMM), ("text.encoder=hglmm",)  # the recipe's own encoder is MiniLM
+PLAIN, STRUCTURE = "loss.sentence_structure=0", "loss.sentence_structure=0.1"
+FROM_PHOTOS, FROM_SENTENCES = "loss.sentence_anchor=0", "loss.photo_anchor=0"
+LINEAR = "network.hidden=0"
+CCA = "network.kind=cca"
+
+ROWS = (
+    Row("base", "base", "HGLMM, nonlinear, bi-directional", (*HGLMM, PLAIN), RECIPE),
+    Row("structure", "loss", "HGLMM: + sentence structure", (*HGLMM, STRUCTURE), RECIPE),
+    Row("photo-anchor", "loss", "HGLMM: one-directional, photo to sentences", (*HGLMM, PLAIN, FROM_PHOTOS), RECIPE),
+    Row(
+        "sentence-anchor", "loss", "HGLMM: one-directional, sentence to photos", (*HGLMM, PLAIN, FROM_SENTENCES), RECIPE
+    ),
+    Row("mean-structure", "loss", "mean: + sentence structure", (*MEAN, STRUCTURE), RECIPE),
+    Row("tf-idf-structure", "loss", "tf-idf: + sentence structure", (*TFIDF, STRUCTURE), RECIPE),
+    Row("minilm-structure", "loss", f"MiniLM ({SEEN}): + sentence structure", (*MINILM, STRUCTURE), RECIPE),
+    Row("linear", "network", "linear branches", (*HGLMM, PLAIN, LINEAR), RECIPE),
+    Row(
+        "linear-photo-anchor", "network", "linear, one-directional, photo to sentences",
+        (*HGLMM, PLAIN, LINEAR, FROM_PHOTOS), RECIPE,
+    ),
+    Row("linear-structure", "network", "linear + sentence structure", (*HGLMM, STRUCTURE, LINEAR), RECIPE),
+    Row("cca-hglmm", "network", "CCA, HGLMM", (*HGLMM, CCA), RECIPE),
+    Row("cca-mean", "network", "CCA, mean", (*MEAN, CCA), RECIPE),
+    Row("cca-tf-idf", "network", "CCA, tf-idf", (*TFIDF, CCA), RECIPE),
+    Row("mean", "text", "mean of GloVe 50-d and word2vec 300-d", (*MEAN, PLAIN), RECIPE),
+    Row("tf-idf", "text", "tf-idf", (*TFIDF, PLAIN), RECIPE),
+    Row("hglmm-glove", "text", "HGLMM of GloVe 50-d", (*HGLMM_GLOVE, PLAIN), RECIPE),
+    Row("minilm", "text", f"MiniLM ({SEEN})", (*MINILM, PLAIN), RECIPE),
+    Row("one-view", "photos", "the photo without its mirror image", (*HGLMM, PLAIN, "photos.views=one"), RECIPE),
+    Row("crops", "photos", "ten crops of 224 pixels", (*HGLMM, PLAIN, "photos.views=crops", "photos.side=224"), RECIPE),
+    Row("fine-tuned", "fine-tuned", "HGLMM, structure, fine-tuned end to end", HGLMM, FINE),
+    Row("fine-tuned-minilm", "fine-tuned", f"MiniLM ({SEEN}), structure, fine-tuned end to end", MINILM, FINE),
+)  # fmt: skip
+DIRECTIONS = {"image_to_sentence": (1, 5, 10), "sentence_to_image": (1, 5, 10), "sentence_to_sentence": (1,)}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's options."""
+    names = ", ".join(dict.fromkeys([*(row.group for row in ROWS), *(row.name for row in ROWS)]))
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--data", required=True, help="as of sspe train --task retrieval")
+    p.add_argument("--vectors", required=True, help="300-d word vectors, trained on captions without val's")
+    p.add_argument("--rows", nargs="+", metavar="NAME", help=f"these groups or rows only: {names}")
+    p.add_argument("--seeds", type=int, default=1, help="runs a row; more give mean and spread (default: %(default)s)")
+    p.add_argument("--limit", type=int, help="training photos (default: all)")
+    p.add_argument("--val-limit", type=int, help="val photos (default: all)")
+    p.add_argument(
+        "--output", type=Path, default=Path("runs/ablation-retrieval"), help="folder of the runs (default: %(default)s)"
+    )
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of every row")
+    p.add_argument("--print", action="store_true", help="run nothing, print what there is")
+    p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    p.add_argument("--quiet", action="store_true", help="no progress bars")
+    return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code: 0 ok, 1 where rows failed, 2 for a user's mistake."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        rows = chosen(options.rows)
+        failed = [] if options.print else train_missing(rows, options, command, prepared)
+    except SspeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(table(rows, options))
+    for name, error in failed:
+        print(f"{name}: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def chosen(asked: Sequence[str] | None) -> list[Row]:
+    """The rows of the groups and names asked for, the base first; None asks for all on frozen features.
+
+    Raises SspeError for a name that is neither.
+    """
+    if asked is None:
+        return [row for row in ROWS if row.recipe == RECIPE]
+    known = {name for row in ROWS for name in (row.group, row.name)}
+    for name in asked:
+        if name not in known:
+            raise SspeError(f"There is no row or group {name!r}; choose among {', '.join(sorted(known))}.")
+    return [row for row in ROWS if row.name == "base" or {row.name, row.group} & set(asked)]
+
+
+def command(row: Row, seed: int, options: argparse.Namespace) -> list[str]:
+    """The arguments of ``sspe train`` that make the row."""
+    changes = [change.format(vectors=options.vectors) for change in (*row.changes, *options.set)]
+    line = ["--task", "retrieval", "--data", options.data, "--recipe", row.recipe]
+    line += [part for change in changes for part in ("--set", change)]
+    for name in ("limit", "val_limit"):
+        if getattr(options, name):
+            line += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    if options.device != "auto":
+        line += ["--device", options.device]
+    return [*line, "--seed", str(seed), "--output", str(folder(row, seed, options))]
+
+
+def prepared(row: Row, parsed: argparse.Namespace) -> Prepared:
+    """A run of ``sspe train`` with the options parsed from the row's command."""
+    from sspe.retrieval_recipes import retrieval_recipe
+    from sspe.training.retrieval import RetrievalRun
+    from sspe.training.retrieval_data import RetrievalData
+
+    made = retrieval_recipe(row.recipe, parsed.set)
+    return Prepared(
+        (made.text,),
+        lambda: RetrievalData.read(made, parsed),
+        lambda data: RetrievalRun(made, row.recipe, parsed.output, parsed, data),
+    )
+
+
+def table(rows: Sequence[Row], options: argparse.Namespace) -> str:
+    """The finished rows as Markdown, in percent; of several seeds the mean and half the range."""
+    from sspe.evaluation.retrieval import PUBLISHED
+
+    found = [(row, measured) for row in rows if (measured := list(finished(row, options)))]
+    if not found:
+        return "No row is finished yet."
+    columns = [(direction, k) for direction, ranks in DIRECTIONS.items() for k in ranks]
+    heads = [f"{direction.replace('_', ' ')} R@{k}" for direction, k in columns]
+    lines = [f"| | {' | '.join(heads)} | training, s | seeds |", "|---" * (len(heads) + 3) + "|"]
+    for row, measured in found:
+        rates = (spread([100 * m[direction][f"recall_at_{k}"] for m, _ in measured]) for direction, k in columns)
+        seconds = sum(s for _, s in measured) / len(measured)
+        lines.append(f"| {row.about} | {' | '.join(rates)} | {seconds:.0f} | {len(measured)} |")
+    first = found[0][1][0][0]
+    lines += ["", f"{first['sentences']} sentences of {first['photos']} photos; {first['protocol']}.", ""]
+    lines += ["Published, official test splits, for orientation only (other photos, other training sets):", ""]
+    for title, *directions in PUBLISHED:
+        lines.append(f"- {title}: " + ", ".join("/".join(map(str, rates)) for rates in directions))
+    lines += ["", "Commands, seed 0:", ""]
+    return "\n".join([*lines, *(f"    sspe train {shlex.join(command(row, 0, options))}" for row, _ in found)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
