@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sspe.errors import CheckpointError, DataError, PhotoError, SspeError
     from sspe.localization import Localization, LocalizedPhrase
     from sspe.localizer import Localizer, PhotoView
-    from sspe.phrases import Phrase, extract_phrases
+    from sspe.phrases import Phrase, extract_phrases, phrases_at
 
 # Names load on first use: importing torch takes seconds that `--help` should not.
 _HOMES = {
@@ -22,6 +22,7 @@ _HOMES = {
     "LocalizedPhrase": "sspe.localization",
     "Phrase": "sspe.phrases",
     "extract_phrases": "sspe.phrases",
+    "phrases_at": "sspe.phrases",
     "SspeError": "sspe.errors",
     "PhotoError": "sspe.errors",
     "DataError": "sspe.errors",
@@ -30,7 +31,7 @@ _HOMES = {
 
 __version__ = "0.1.0"
 __all__ = ["CheckpointError", "DataError", "Localization", "LocalizedPhrase", "Localizer", "PhotoError", "PhotoView",
-           "Phrase", "SspeError", "extract_phrases"]  # fmt: skip
+           "Phrase", "SspeError", "extract_phrases", "phrases_at"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
