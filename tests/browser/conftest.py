@@ -29,14 +29,21 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def address():
-    """Address of a page around the fake localizer."""
+def localizer():
+    """The fake localizer behind the page."""
     from fake_localizer import FakeLocalizer
+
+    return FakeLocalizer()
+
+
+@pytest.fixture(scope="session")
+def address(localizer):
+    """Address of the page."""
     from serving import served
 
     from sspe.web.page import build_app
 
-    with served(build_app(FakeLocalizer())) as url:
+    with served(build_app(localizer)) as url:
         yield url
 
 

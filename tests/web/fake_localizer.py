@@ -36,7 +36,8 @@ class FakeView:
 
 
 class FakeLocalizer:
-    """Follows the interface of sspe.localizer.Localizer; ``seen`` counts the photos that took the costly half.
+    """Follows the interface of sspe.localizer.Localizer; ``seen`` counts the photos that took the costly half,
+    ``grounded`` the sentences.
 
     Calibrated, it finds the first phrases of a sentence likely, the fourth and all later ones doubtful. ``delay``
     seconds pass for each stage of the costly half.
@@ -48,6 +49,7 @@ class FakeLocalizer:
         self.calibrated = calibrated
         self.delay = delay
         self.seen = 0
+        self.grounded = 0
 
     def see(self, photo, report=lambda stage: None) -> FakeView:
         report("Opening the photo")
@@ -64,6 +66,7 @@ class FakeLocalizer:
     def ground(self, view: FakeView, sentence: str, phrases: Sequence | None = None, top_k: int = 1) -> Localization:
         if not sentence.strip():
             raise SspeError("The sentence is empty.")
+        self.grounded += 1
         height, width = view.photo.shape[:2]
         if phrases is None:
             spans = [match.span() for match in _PHRASE.finditer(sentence)]
@@ -84,10 +87,10 @@ class FakeLocalizer:
         return Localization(sentence, width, height, tuple(found), view.photo)
 
     def similarities(self, view: FakeView, sentence: str, phrases: Sequence) -> np.ndarray:
-        """The region at the phrase's place in the sentence is its best, the others follow in their order."""
+        """The region at the phrase's end in the sentence is its best, the others follow in their order."""
         count = len(view.regions.boxes)
         return np.array(
-            [[0.9 - 0.1 * ((r - phrase.start) % count) for r in range(count)] for phrase in phrases], np.float32
+            [[0.9 - 0.1 * ((r - phrase.end) % count) for r in range(count)] for phrase in phrases], np.float32
         )
 
     def edges(self, view: FakeView) -> np.ndarray:

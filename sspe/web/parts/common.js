@@ -36,3 +36,9 @@ const slider = (className, title, range, words, moved, released) => {
   label.append(input, output);
   return label;
 };
+
+// Gradio loses what comes for a component that is still being mounted: one that is looked at and empty asks for it.
+const whenSeenEmpty = (ask) => new IntersectionObserver((entries) => {
+  if (!entries.some(entry => entry.isIntersecting)) return;
+  setTimeout(() => { if (!props.value && element.offsetParent) ask(); }, 700);
+}).observe(element);

@@ -5,7 +5,8 @@ let boxes = 1;           // candidates shown a phrase
 let cosine = false;      // whether the table has a column of cosines
 let editing = false;     // whether words can be clicked to make and drop phrases
 let spans = [];          // [start, end] of each phrase, in characters of the sentence, while editing
-let wanted = null;       // the spans last asked for, as JSON, until their answer is here
+let wanted = null;       // the spans that the visitor wants, as JSON, until their answer is here
+let asked = 0;           // when a correction was asked for whose answer is not here; 0: none is
 
 const doubtful = (mark) => mark.present !== null && 100 * mark.present < threshold;
 const label = (mark) => mark.key + (doubtful(mark) ? '?' : '');
@@ -117,7 +118,7 @@ const dropButton = (at) => {
   return drop;
 };
 
-// A word of a phrase leaves it, and the rest on either side stays; a free word joins the phrases it touches.
+// A word of a phrase leaves it, and the rest on either side stays; a free word joins those that only space parts from it.
 const toggleWord = (index) => {
   const word = view.words[index];
   const before = view.words[index - 1], after = view.words[index + 1];
@@ -129,8 +130,8 @@ const toggleWord = (index) => {
     if (after && after.text && after.start < end) others.push([after.start, end]);
     return correct(others);
   }
-  const left = before ? spanOf(before) : -1;
-  const right = after && after.text ? spanOf(after) : -1;
+  const left = before && !word.gap.trim() ? spanOf(before) : -1;
+  const right = after && after.text && !after.gap.trim() ? spanOf(after) : -1;
   const start = left >= 0 ? spans[left][0] : word.start;
   const end = right >= 0 ? spans[right][1] : word.end;
   correct([...spans.filter((_, i) => i !== left && i !== right), [start, end]]);
@@ -140,6 +141,13 @@ const correct = (next) => {
   spans = next.sort((a, b) => a[0] - b[0]);
   wanted = JSON.stringify(spans);
   redraw();
+  ask();
+};
+
+// One question at a time; what was clicked meanwhile is asked when its answer is here. A lost one is not waited for.
+const ask = () => {
+  if (Date.now() - asked < 5000) return;
+  asked = Date.now();
   trigger('edit', {spans});
 };
 
@@ -286,12 +294,13 @@ const show = () => {
   view = props.value;
   pinned = null;
   const same = view && before && view.src && view.src === before.src && view.sentence === before.sentence;
+  asked = 0;
   if (!same) { editing = false; wanted = null; }
   if (view && threshold === null) threshold = view.threshold;
   if (view && view.src) {
     const found = view.phrases.map(mark => [mark.start, mark.end]);
     // An answer to an earlier click does not undo the later one, whose own answer is still to come.
-    if (wanted === null || JSON.stringify(found) === wanted) { spans = found; wanted = null; }
+    if (wanted === null || JSON.stringify(found) === wanted) { spans = found; wanted = null; } else ask();
   }
   build();
 };

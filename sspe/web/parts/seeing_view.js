@@ -120,4 +120,5 @@ const light = (target) => {
 element.addEventListener('mouseover', e => light(e.target));
 element.addEventListener('mouseleave', () => light(null));
 watch('value', show);
+whenSeenEmpty(() => trigger('select', {index: 0}));
 show();

@@ -3,9 +3,8 @@ const show = () => {
   root.replaceChildren();
   for (const piece of props.value || []) {
     if (!piece.code) { root.append(make('p', 'sn-note', piece.title)); continue; }
-    // The first {address} is the place for it; a later one would be the visitor's own words.
     const here = new URL('.', window.location.href).href;
-    const code = piece.code.replace('{address}', () => here);
+    const code = piece.address ? piece.code.replace(piece.address, () => here) : piece.code;
     const block = make('section', 'sn-block');
     const head = make('div', 'sn-head');
     const copy = button('sn-copy', 'Copy', 'Copy: ' + piece.title);
@@ -25,4 +24,5 @@ const show = () => {
   }
 };
 watch('value', show);
+whenSeenEmpty(() => trigger('select', {}));
 show();

@@ -56,9 +56,10 @@ def build_localize(service: LocalizeService) -> None:
         with gr.Column(elem_id="result", min_width=0), gr.Tabs(elem_id="panels"):
             with gr.Tab("Boxes", id="boxes") as boxes_tab:
                 view = LinkedView(first_view, elem_id="view")
-            with gr.Tab("What it sees", id="seeing") as seeing_tab:
+            # Their contents are there before they are opened: what comes for a component that is not yet is lost.
+            with gr.Tab("What it sees", id="seeing", render_children=True) as seeing_tab:
                 seeing = SeeingView(elem_id="seeing")
-            with gr.Tab("Take it away", id="taking") as taking_tab:
+            with gr.Tab("Take it away", id="taking", render_children=True) as taking_tab:
                 taking = TakeAway(service)
         with gr.Column(elem_id="examples", min_width=0, visible=bool(ready)):
             strip = ExampleStrip([example for example, _, _ in ready])
@@ -115,11 +116,11 @@ def build_localize(service: LocalizeService) -> None:
         api_visibility="private",
         **MODEL_EVENTS,
     )
-    # While one correction is under way only the last of those that follow is asked: it holds all the others.
-    view.edit(_on_gpu(correct), [question, opened], result, trigger_mode="always_last", **quiet, **MODEL_EVENTS)
+    view.edit(_on_gpu(correct), [question, opened], result, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
     view.release(settle, question, question, queue=False, **quiet)
     strip.select(show_example, opened, [photo, sentence, *result], queue=False, **quiet)
-    seeing.select(_on_gpu(choose_phrase), question, seeing, trigger_mode="always_last", **quiet, **MODEL_EVENTS)
+    seeing.select(_on_gpu(choose_phrase), question, seeing, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
+    taking.snippets.select(_on_gpu(taking.files), question, taking.outputs, **quiet, **MODEL_EVENTS)
     for tab, panel in ((boxes_tab, "boxes"), (seeing_tab, "seeing"), (taking_tab, "taking")):
         tab.select(_on_gpu(opener(panel)), question, [opened, *panels], **quiet, **MODEL_EVENTS)
     add_endpoint(service, photo, sentence)

@@ -12,13 +12,17 @@ from gradio.processing_utils import save_bytes_to_cache
 from sspe.errors import SspeError
 from sspe.web.parts import part
 from sspe.web.service import LocalizeService, Question
-from sspe.web.snippets import client_snippet, curl_snippet, python_snippet
+from sspe.web.snippets import ADDRESS, client_snippet, curl_snippet, python_snippet
 
 NOTHING = "There is no result to take away: localize a sentence first."
 
 
 class Snippets(gr.HTML):
-    """Pieces of code, each with a title and a button that copies it: ``[{"title": ..., "code": ...}]``."""
+    """Blocks of text, each with a title and a button that copies it; one without ``code`` is a remark.
+
+    The first ``address`` in the code is where the browser writes the page's own. The ``select`` event says that the
+    component is looked at and still empty.
+    """
 
     def __init__(self, value: list[dict[str, str]] | None = None, **settings: Any) -> None:
         settings = {
@@ -48,19 +52,18 @@ class TakeAway:
                 gr.DownloadButton(title, interactive=False, elem_id=name, min_width=0)
                 for title, name in (("Picture (PNG)", "png"), ("JSON", "json-file"), ("COCO", "coco"))
             ]
-        self._snippets = Snippets(elem_id="snippets")
-        self._json = gr.JSON(label="JSON", elem_id="json", max_height=420)
-        self.outputs = [*self._buttons, self._snippets, self._json]
+        self.snippets = Snippets(elem_id="snippets")
+        self.outputs = [*self._buttons, self.snippets]
 
     def files(self, question: Question | None) -> list[Any]:
-        """Picture, JSON and COCO file, snippets and JSON of what was asked, ``top_k`` and ``threshold`` included."""
+        """Picture, JSON and COCO file, and the snippets, of what was asked; ``top_k`` and ``threshold`` count."""
         nothing = [gr.DownloadButton(value=None, interactive=False)] * len(self._buttons)
         if question is None:
-            return [*nothing, [{"title": NOTHING, "code": ""}], None]
+            return [*nothing, [{"title": NOTHING}]]
         try:
             found, _ = self._service(question.photo, question.sentence, None, question.spans, question.top_k)
         except SspeError as error:
-            return [*nothing, [{"title": str(error), "code": ""}], None]
+            return [*nothing, [{"title": str(error)}]]
         plain, coco = found.to_dict(), found.to_coco(question.photo.name)
         picture = io.BytesIO()
         found.draw(question.threshold).save(picture, "PNG", compress_level=4)
@@ -76,10 +79,11 @@ class TakeAway:
         ]
         snippets = [
             {"title": "Python", "code": python_snippet(question)},
-            {"title": "Python, through this page", "code": client_snippet(question)},
-            {"title": "curl", "code": curl_snippet(question)},
+            {"title": "Python, through this page", "code": client_snippet(question), "address": ADDRESS},
+            {"title": "curl", "code": curl_snippet(question), "address": ADDRESS},
+            {"title": "JSON", "code": json.dumps(plain, ensure_ascii=False, indent=2)},
         ]
-        return [*ready, snippets, plain]
+        return [*ready, snippets]
 
 
 def _json_bytes(value: dict[str, Any]) -> bytes:
