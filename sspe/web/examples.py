@@ -20,10 +20,10 @@ class Example:
 
 _EXAMPLES = (
     ("photographer.jpg", "A man in a black coat looks through a camera on a tripod in front of tall buildings."),
-    ("coffee.jpg", "A cup of coffee and a small spoon stand on a red saucer on a wooden table."),
+    ("coffee.jpg", "A white cup of coffee on a red plate."),
     ("cat.jpg", "A ginger cat with large green eyes and white whiskers."),
     ("officer.jpg", "A woman with glasses wears a black hat and a dark uniform."),
-    ("astronaut.jpg", "A smiling woman in an orange space suit sits behind a black helmet, beside an American flag."),
+    ("astronaut.jpg", "An astronaut in an orange suit smiles in front of a rocket."),
     ("flower.jpg", "An orange flower blooms before green leaves."),
     ("stairs.jpg", "A man with a backpack climbs metal stairs."),
     (
