@@ -44,7 +44,7 @@ class Question:
 
     photo: Path | None
     sentence: str | None
-    spans: tuple[tuple[int, int], ...] | None = None
+    spans: Sequence[Sequence[int]] | None = None
     top_k: int = 1
     threshold: float = PRESENT_THRESHOLD
 

@@ -87,8 +87,7 @@ def build_localize(service: LocalizeService) -> None:
     def correct(asked: Question | None, panel: str, edited: gr.EventData) -> list:
         if asked is None:  # the result is gone: nothing is left to correct
             return [gr.skip()] * (2 + len(panels))
-        spans = None if edited.spans is None else tuple(tuple(span) for span in edited.spans)
-        shown, asked = answer(service, replace(asked, spans=spans))
+        shown, asked = answer(service, replace(asked, spans=edited.spans))
         return [shown, asked, *fill(asked, panel)]
 
     def show_example(panel: str, chosen: gr.EventData) -> list:
@@ -170,8 +169,8 @@ def add_endpoint(service: LocalizeService, photo: PhotoInput, sentence: gr.Textb
         except SspeError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    phrases = gr.JSON(label="Phrases", visible=False)
-    top_k = gr.Number(1, label="Candidates a phrase", precision=0, minimum=1, maximum=MAX_TOP_K, visible=False)
+    phrases = gr.JSON(label="Phrases: [[start, end], ...] in characters; null: the noun phrases found", visible=False)
+    top_k = gr.Number(1, label="Boxes a phrase, 1 to 20", precision=0, minimum=1, maximum=MAX_TOP_K, visible=False)
     found = gr.JSON(label="Localization", visible=False)
     endpoint = gr.Button(visible=False)
     endpoint.click(_on_gpu(localize), [photo, sentence, phrases, top_k], found, api_name="localize", **MODEL_EVENTS)
