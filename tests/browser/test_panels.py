@@ -146,6 +146,7 @@ def test_a_slow_photo_names_its_stages(visit, picture):
         for stage in ("Edge Boxes", "Embedding 9 regions"):
             expect(page.locator("#view")).to_contain_text(stage)
         expect(page.locator(".lv-photo img")).to_have_attribute("alt", "The photo, 320 by 240 pixels")
+        page.close()  # before its server
 
 
 def test_too_large_a_file_is_one_sentence(page, tmp_path):

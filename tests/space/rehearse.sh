@@ -4,14 +4,15 @@
 #
 #     tests/space/rehearse.sh [more options for pip install]
 #
-# Needs git, util-linux (unshare, setpriv) and iproute2. Takes minutes, most of them for pip.
+# Needs git, util-linux (unshare, setpriv) and iproute2, and a Python that any user may run (PYTHON names another than
+# python3). Takes minutes, most of them for pip.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/code" "$work/home"
 git archive HEAD | tar -x -C "$work/code"
-python3 -m venv "$work/venv"
+"${PYTHON:-python3}" -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet -r "$work/code/requirements.txt" "$@"
 chmod -R a-w,a+rX "$work/code"
 chmod 755 "$work"

@@ -116,7 +116,7 @@ def build_localize(service: LocalizeService) -> None:
         **MODEL_EVENTS,
     )
     view.edit(_on_gpu(correct), [question, opened], result, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
-    view.release(settle, question, question, queue=False, **quiet)
+    view.release(settle, question, question, **quiet, **MODEL_EVENTS)  # in turn: a panel opened next knows of it
     strip.select(show_example, opened, [photo, sentence, *result], queue=False, **quiet)
     seeing.select(_on_gpu(choose_phrase), question, seeing, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
     taking.snippets.select(_on_gpu(taking.files), question, taking.outputs, **quiet, **MODEL_EVENTS)
