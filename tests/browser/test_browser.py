@@ -197,8 +197,8 @@ def test_without_calibration_the_cosine_is_shown_and_nothing_is_grey(visit):
         assert row(page, 1).locator("td").count() == len(titles)
         assert page.locator(".doubtful").count() == 0
         assert page.locator(".lv-slide").all_inner_texts() == ["Boxes a phrase\n1"]  # nothing to grey, no cosine to add
-        page.close()  # before its server
         assert page.locator(".lv-hint").count() == 1
+        page.close()  # before its server
 
 
 def test_a_sentence_is_text_and_never_code(page):
