@@ -28,7 +28,8 @@ def build_app(localizer: Localizer | None = None, error: str = "") -> gr.Blocks:
     than the code or the checkpoint. Serve it with ``build_app(...).launch(**launch_settings())``.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as app:
-        gr.Markdown(f"# {TITLE}\n{CLAIM}", elem_id="title")
+        # Not Markdown, whose code would have to be fetched; that of gr.HTML draws the result, too, and so comes early.
+        gr.HTML(f"<h1>{TITLE}</h1><p>{CLAIM}</p>", elem_id="title", apply_default_css=False)
         if localizer is None:
             gr.HTML(value={"error": error}, html_template="<p id='notice' role='alert'></p>", js_on_load=_NOTICE_JS)
         else:

@@ -120,7 +120,8 @@ def build_localize(service: LocalizeService) -> None:
     strip.select(show_example, opened, [photo, sentence, *result], queue=False, **quiet)
     seeing.select(_on_gpu(choose_phrase), question, seeing, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
     taking.snippets.select(_on_gpu(taking.files), question, taking.outputs, **quiet, **MODEL_EVENTS)
-    for tab, panel in ((boxes_tab, "boxes"), (seeing_tab, "seeing"), (taking_tab, "taking")):
+    boxes_tab.select(lambda: "boxes", None, opened, queue=False, **quiet)  # every page begins with it
+    for tab, panel in ((seeing_tab, "seeing"), (taking_tab, "taking")):
         tab.select(_on_gpu(opener(panel)), question, [opened, *panels], **quiet, **MODEL_EVENTS)
     add_endpoint(service, photo, sentence)
 
