@@ -31,6 +31,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def localizer():
     """The fake localizer behind the page."""
+    import torchvision  # noqa: F401 (a real localizer has loaded it; a panel that had to would wait for seconds)
     from fake_localizer import FakeLocalizer
 
     return FakeLocalizer()

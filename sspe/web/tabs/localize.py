@@ -116,8 +116,9 @@ def build_localize(service: LocalizeService) -> None:
         **MODEL_EVENTS,
     )
     view.edit(_on_gpu(correct), [question, opened], result, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
-    view.release(settle, question, question, **quiet, **MODEL_EVENTS)  # in turn: a panel opened next knows of it
-    strip.select(show_example, opened, [photo, sentence, *result], queue=False, **quiet)
+    # In turn with the others: a panel opened next knows of it.
+    view.release(settle, question, question, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
+    strip.select(show_example, opened, [photo, sentence, *result], queue=False, trigger_mode="multiple", **quiet)
     seeing.select(_on_gpu(choose_phrase), question, seeing, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
     taking.snippets.select(_on_gpu(taking.files), question, taking.outputs, **quiet, **MODEL_EVENTS)
     boxes_tab.select(lambda: "boxes", None, opened, queue=False, **quiet)  # every page begins with it
