@@ -15,6 +15,7 @@ import sspe.train
 import sspe.training.run
 from sspe.data.synthetic import write_synthetic
 from sspe.localizer import Localizer
+from sspe.retriever import Retriever
 from sspe.text.context import ALONE, Context
 from sspe.training.localization import LocalizationRun
 
@@ -154,3 +155,35 @@ def test_the_page(localizers, photos):
     for a, b in zip(found["phrases"], expected["phrases"], strict=True):
         assert a["text"] == b["text"] and a["box"] == pytest.approx(b["box"], abs=PIXELS)
         assert a["score"] == pytest.approx(b["score"], abs=NEAR + 1e-4)  # written with four digits
+
+
+# Retrieval
+
+
+@pytest.fixture(scope="module")
+def retrieval_run(tmp_path_factory) -> Path:
+    """The folder of a retrieval run on CUDA: an epoch of the branches, an epoch of everything."""
+    data = write_synthetic(tmp_path_factory.mktemp("gpu_captions"), train=48, val=12)
+    folder = tmp_path_factory.mktemp("gpu_retrieval") / "run"
+    line = ["--task", "retrieval", "--data", data, "--device", DEVICE, "--output", folder, "--quiet"]
+    for change in ("text.encoder=tfidf", "photos.side=96", "frozen_epochs=1", "epochs=1", "batch=12"):
+        line += ["--set", change]
+    assert sspe.train.main([str(part) for part in line]) == 0
+    return folder
+
+
+def test_retrieval_scores_are_those_of_the_cpu(retrieval_run, photos):
+    best = retrieval_run / "best.safetensors"
+    gpu, cpu = (Retriever.from_pretrained(best, device, "float32") for device in (DEVICE, "cpu"))
+    scores = [r.scores(r.embed_photos(photos[:6]), r.embed_sentences(SENTENCES)) for r in (gpu, cpu)]
+    assert gpu.matcher.device.type == DEVICE and scores[0].shape == (6, 2)
+    assert np.abs(scores[0] - scores[1]).max() < NEAR
+
+
+def test_regions_beside_on_cuda(retrieval_run, run, photos):
+    best, localizer = retrieval_run / "best.safetensors", run / "best.safetensors"
+    scores = [
+        r.scores(r.embed_photos(photos[:3]), r.embed_sentences(SENTENCES))
+        for r in (Retriever.from_pretrained(best, device, "float32", localizer) for device in (DEVICE, "cpu"))
+    ]
+    assert np.abs(scores[0] - scores[1]).max() < 3 * NEAR  # the regions are kept in float16
