@@ -81,8 +81,8 @@ def _embedded(
     """Embeddings (R, E) of relative boxes (R, 4)."""
     if frozen is None:
         return pipeline.embed_regions(open_photo(photo.path), scale(relative, photo.width, photo.height)).embeddings
-    features = torch.from_numpy(frozen.get(photo.path, relative)).to(pipeline.device)
     with autocast(pipeline.device, pipeline.precision):
+        features = torch.from_numpy(frozen.get(photo.path, relative)).to(pipeline.device)
         return pipeline.network.image(features)
 
 
