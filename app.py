@@ -1,6 +1,12 @@
-"""The page: `python app.py`. SSPE_CHECKPOINT names another checkpoint, GRADIO_SERVER_NAME and _PORT another address."""
+"""The page: `python app.py`.
+
+SSPE_CHECKPOINT names another checkpoint, GRADIO_SERVER_NAME and GRADIO_SERVER_PORT another address. With `--mcp`, or
+SSPE_MCP=1, `/localize` is a tool of the Model Context Protocol, too (`pip install "sspe[mcp]"`).
+"""
 
 import os
+import sys
+from importlib.util import find_spec
 
 from sspe.errors import CheckpointError
 from sspe.localizer import Localizer
@@ -9,11 +15,14 @@ from sspe.web.page import build_app, launch_settings
 
 def main() -> None:
     """Build the page and launch it; without a usable checkpoint the page says so."""
+    mcp = "--mcp" in sys.argv[1:] or os.environ.get("SSPE_MCP", "0") not in ("", "0")
+    if mcp and find_spec("mcp") is None:
+        sys.exit('MCP was asked for and its package is not here: pip install -e ".[mcp]"')
     try:
         app = build_app(Localizer.from_pretrained(os.environ.get("SSPE_CHECKPOINT") or None))
     except CheckpointError as error:
         app = build_app(error=str(error))
-    app.launch(**launch_settings())
+    app.launch(**launch_settings(mcp))
 
 
 if __name__ == "__main__":

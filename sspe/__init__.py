@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sspe.errors import CheckpointError, DataError, PhotoError, SspeError
     from sspe.localization import Localization, LocalizedPhrase
     from sspe.localizer import Localizer, PhotoView
-    from sspe.phrases import Phrase, extract_phrases
+    from sspe.phrases import Phrase, extract_phrases, phrases_at
     from sspe.retriever import Retriever
 
 # Names load on first use: importing torch takes seconds that `--help` should not.
@@ -24,6 +24,7 @@ _HOMES = {
     "Retriever": "sspe.retriever",
     "Phrase": "sspe.phrases",
     "extract_phrases": "sspe.phrases",
+    "phrases_at": "sspe.phrases",
     "SspeError": "sspe.errors",
     "PhotoError": "sspe.errors",
     "DataError": "sspe.errors",
@@ -32,7 +33,7 @@ _HOMES = {
 
 __version__ = "0.1.0"
 __all__ = ["CheckpointError", "DataError", "Localization", "LocalizedPhrase", "Localizer", "PhotoError", "PhotoView",
-           "Phrase", "Retriever", "SspeError", "extract_phrases"]  # fmt: skip
+           "Phrase", "Retriever", "SspeError", "extract_phrases", "phrases_at"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -104,12 +104,13 @@ class Localization:
         """This localization alone as a COCO annotation dictionary; see :func:`to_coco`."""
         return to_coco([self], [file_name])
 
-    def draw(self) -> Image.Image:
+    def draw(self, threshold: float = PRESENT_THRESHOLD) -> Image.Image:
         """The photo with its boxes and labels as a new PIL image of the same size, RGB.
 
         Lines and letters grow with the photo. Colours and numbers are those of the page. Labels keep off each other
         where the photo has room for that. A label ends in the probability that the photo shows the phrase, or in the
-        cosine without calibration. A doubtful phrase is grey and dashed, and its number has a question mark.
+        cosine without calibration. A doubtful phrase, one whose ``present`` is below ``threshold``, is grey and
+        dashed, and its number has a question mark.
         """
         from PIL import Image, ImageDraw, ImageFont
 
@@ -117,12 +118,13 @@ class Localization:
         draw = ImageDraw.Draw(image)
         line = max(2, round(max(image.size) / 320))
         font = ImageFont.load_default(size=max(11, round(max(image.size) / 42)))
-        colors = [DOUBTFUL if phrase.doubtful else phrase_color(i) for i, phrase in enumerate(self.phrases)]
-        for phrase, color in sorted(zip(self.phrases, colors, strict=True), key=lambda pair: not pair[0].doubtful):
-            (_draw_dashed_box if phrase.doubtful else _draw_box)(draw, phrase.box, color, line)
+        doubtful = [phrase.present is not None and phrase.present < threshold for phrase in self.phrases]
+        colors = [DOUBTFUL if doubt else phrase_color(i) for i, doubt in enumerate(doubtful)]
+        for i in sorted(range(len(self.phrases)), key=lambda i: not doubtful[i]):
+            (_draw_dashed_box if doubtful[i] else _draw_box)(draw, self.phrases[i].box, colors[i], line)
         taken: list[Box] = []
         for index, (phrase, color) in enumerate(zip(self.phrases, colors, strict=True)):
-            number = f"{index + 1}?" if phrase.doubtful else f"{index + 1}"
+            number = f"{index + 1}?" if doubtful[index] else f"{index + 1}"
             figure = f"{phrase.score:.2f}" if phrase.present is None else format_probability(phrase.present)
             text = f"{number}  {shorten(phrase.text)}  {figure}"
             taken.append(_draw_label(draw, phrase.box, text, color, font, taken))

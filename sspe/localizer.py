@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -93,9 +93,19 @@ class Localizer:
         _checked_sentence(sentence)
         return self.ground(self.see(photo), sentence, phrases, top_k)
 
-    def see(self, photo: PhotoSource) -> PhotoView:
-        """The costly half: open the photo, propose regions, embed them. Raises PhotoError."""
-        return self._embed(*self._propose(photo))
+    def see(self, photo: PhotoSource, report: Callable[[str], object] | None = None) -> PhotoView:
+        """The costly half: open the photo, propose regions, embed them. Raises PhotoError.
+
+        Args:
+            report: called with the name of each stage as it begins, "Embedding 500 regions" among them.
+        """
+        report = report or (lambda stage: None)
+        report("Opening the photo")
+        pixels = open_photo(photo)
+        report("Edge Boxes")
+        boxes = self.pipeline.edge_boxes(pixels)
+        report(f"Embedding {len(boxes)} regions")
+        return self._embed(pixels, boxes)
 
     def ground(
         self, view: PhotoView, sentence: str, phrases: Sequence[Phrase] | None = None, top_k: int = 1
@@ -119,12 +129,7 @@ class Localizer:
         _check_top_k(top_k)
         if phrases is None:
             phrases = extract_phrases(sentence, pronouns=False)
-        for phrase in phrases:
-            if not phrase.text.strip() or sentence[phrase.start : phrase.end] != phrase.text:
-                raise SspeError(
-                    f"The phrase {phrase.text!r} is not what stands at {phrase.start} to {phrase.end} of the sentence; "
-                    "give spans of this very sentence."
-                )
+        _check_spans(sentence, phrases)
         height, width = view.photo.shape[:2]
         found = []
         if phrases:
@@ -141,6 +146,23 @@ class Localizer:
                     sure = (float(located.confidence[i]), float(located.present[i]))
                 found.append(LocalizedPhrase(*span, candidates[0].box, candidates[0].score, candidates, *sure))
         return Localization(sentence, width, height, tuple(found), view.photo)
+
+    def similarities(self, view: PhotoView, sentence: str, phrases: Sequence[Phrase]) -> np.ndarray:
+        """How alike each phrase, read in its sentence, and each region are: (P, R) float32 cosines, -1 to 1.
+
+        R are the proposals ``view.regions.boxes`` as Edge Boxes gave them, before any is refined for a phrase. Raises
+        SspeError when a phrase is not a span of the sentence.
+        """
+        _check_spans(sentence, phrases)
+        if not phrases:
+            return np.zeros((0, len(view.regions.boxes)), np.float32)
+        contexts = [Context.of(sentence, phrase.start, phrase.end) for phrase in phrases]
+        y = self.pipeline.embed_phrases([phrase.text for phrase in phrases], contexts)  # (P, E)
+        return (y @ view.regions.embeddings.T).float().cpu().numpy()
+
+    def edges(self, view: PhotoView) -> np.ndarray:
+        """The edge map that Edge Boxes saw of the photo: (S, S) float32, 0 to 1, the photo squeezed into a square."""
+        return self.pipeline.edge_boxes.edges(view.photo)[0]
 
     def batch(
         self, photos: Iterable[PhotoSource], sentences: str | Iterable[str], top_k: int = 1
@@ -196,6 +218,15 @@ class Localizer:
 def _checked_sentence(sentence: str) -> None:
     if not sentence.strip():
         raise SspeError("The sentence is empty; describe something in the photo, such as “a man in a red hat”.")
+
+
+def _check_spans(sentence: str, phrases: Sequence[Phrase]) -> None:
+    for phrase in phrases:
+        if not phrase.text.strip() or sentence[phrase.start : phrase.end] != phrase.text:
+            raise SspeError(
+                f"The phrase {phrase.text!r} is not what stands at {phrase.start} to {phrase.end} of the sentence; "
+                "give spans of this very sentence."
+            )
 
 
 def _check_top_k(top_k: int) -> None:

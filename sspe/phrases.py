@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from sspe.errors import SspeError
 from sspe.tagger import tag
 from sspe.tokens import plain_apostrophes, tokenize
 
@@ -117,6 +118,33 @@ def extract_phrases(sentence: str, pronouns: bool = True) -> list[Phrase]:
             start, stop = inside[0].start, inside[-1].end
             head = inside[head_index(inside)]
             phrases.append(Phrase(sentence[start:stop], start, stop, sentence[head.start : head.end]))
+    return phrases
+
+
+def phrases_at(sentence: str, spans: Sequence[Sequence[int]]) -> list[Phrase]:
+    """The phrases that someone marked in a sentence, in the order given; white space at their ends is left out.
+
+    Args:
+        spans: (start, end) of each in characters of the sentence, `end` exclusive.
+
+    Raises:
+        SspeError: a span is no pair of whole numbers, leaves the sentence, or holds no word.
+    """
+    phrases = []
+    for span in spans:
+        pair = list(span) if isinstance(span, list | tuple) else []
+        if len(pair) != 2 or not all(type(edge) is int for edge in pair):
+            raise SspeError(f"A phrase was given as {span!r}; give [start, end], two whole numbers of characters.")
+        start, end = pair
+        text = sentence[start:end] if 0 <= start < end <= len(sentence) else ""
+        if not any(char.isalnum() for char in text):
+            raise SspeError(
+                f"No word stands at {start} to {end} of the sentence, which has {len(sentence)} characters; "
+                "give spans of its words."
+            )
+        start += len(text) - len(text.lstrip())
+        text = text.strip()
+        phrases.append(Phrase(text, start, start + len(text), head_of(text)))
     return phrases
 
 

@@ -133,6 +133,14 @@ def test_drawing_keeps_size_and_photo_and_shows_every_colour():
         assert (pixels == rgb(phrase_color(index))).all(axis=2).any(), f"colour of phrase {index + 1} is missing"
 
 
+def test_a_drawing_greys_below_the_threshold_it_is_given():
+    phrase = LocalizedPhrase("a dog", 0, 5, "dog", (10, 10, 90, 90), 0.5, (Candidate((10, 10, 90, 90), 0.5),), 0.5, 0.4)
+    found = Localization("a dog", 100, 100, (phrase,), np.zeros((100, 100, 3), np.uint8))
+    assert np.array_equal(np.asarray(found.draw()), np.asarray(found.draw(0.4)))
+    assert not np.array_equal(np.asarray(found.draw()), np.asarray(found.draw(0.41)))
+    assert (np.asarray(found.draw(0.41)) == rgb(DOUBTFUL)).all(2).any()
+
+
 def test_a_doubtful_phrase_is_drawn_grey_dashed_and_thinner():
     box = (100.0, 300.0, 700.0, 700.0)
     sure = replace(_phrase("a dog", 0, box, 0.5), confidence=0.5, present=0.9)

@@ -434,3 +434,32 @@ def test_a_phrase_in_its_sentence_is_the_mean_of_two_readings(tiny_localizer):
     torch.testing.assert_close(found, both / both.norm(dim=1, keepdim=True))
     torch.testing.assert_close(found[1], pipeline.embed_phrases(ASKED)[1])  # this one stands alone
     assert (found[0] - pipeline.embed_phrases(ASKED)[0]).abs().max() > 1e-3
+
+
+def test_the_costly_half_names_its_stages(tiny_localizer, photo):
+    stages = []
+    view = tiny_localizer.see(photo, stages.append)
+    assert stages == ["Opening the photo", "Edge Boxes", f"Embedding {len(view.regions.boxes)} regions"]
+
+
+def test_similarities_are_the_cosines_of_the_proposals(tiny_localizer, photo):
+    sentence = "A red ball and the blue box."
+    view = tiny_localizer.see(photo)
+    found = tiny_localizer.ground(view, sentence, top_k=40)
+    phrases = [Phrase(p.text, p.start, p.end, p.head) for p in found.phrases]
+    scores = tiny_localizer.similarities(view, sentence, phrases)
+    assert scores.shape == (2, len(view.regions.boxes)) and scores.dtype == np.float32
+    for phrase, row in zip(found.phrases, scores, strict=True):
+        for candidate in phrase.candidates:
+            assert np.abs(row - candidate.score).min() < 1e-4
+    assert tiny_localizer.similarities(view, sentence, []).shape == (0, len(view.regions.boxes))
+    with pytest.raises(SspeError, match="give spans of this very sentence"):
+        tiny_localizer.similarities(view, "Another one.", phrases)
+
+
+def test_the_edge_map_is_the_one_that_edge_boxes_saw(tiny_localizer, photo):
+    view = tiny_localizer.see(photo)
+    edges = tiny_localizer.edges(view)
+    side = tiny_localizer.pipeline.edge_boxes.settings.size
+    assert edges.shape == (side, side)
+    assert edges.min() >= 0 and 0 < edges.max() <= 1

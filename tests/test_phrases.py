@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from sspe.phrases import GRAMMAR, Phrase, extract_phrases, find_phrases, head_index, tagged_tokens
+from sspe.errors import SspeError
+from sspe.phrases import GRAMMAR, Phrase, extract_phrases, find_phrases, head_index, phrases_at, tagged_tokens
 from sspe.tokens import MAX_WORDS, tokenize
 
 
@@ -248,3 +249,32 @@ def test_parts_agree_with_the_whole():
     ranges = [find_phrases(tokens) for tokens in parts]
     assert ranges == [[(0, 2)], [(0, 5), (6, 7)]]
     assert parts[1][head_index(parts[1][0:5])].word == "dogs"
+
+
+def test_phrases_that_someone_marked():
+    sentence = "A man 👒 in a  red hat."
+    start = sentence.index("a  red")
+    found = phrases_at(sentence, [[start - 1, start + 10], (0, 5)])  # any order; white space at the ends left out
+    assert found == [Phrase("a  red hat", start, start + 10, "hat"), Phrase("A man", 0, 5, "man")]
+    assert phrases_at(sentence, []) == []
+    assert phrases_at("red", [(0, 3)]) == [Phrase("red", 0, 3, "red")]
+
+
+@pytest.mark.parametrize(
+    ("span", "message"),
+    [
+        ((0, 24), "No word stands at 0 to 24 of the sentence, which has 10 characters"),
+        ((-3, 3), "No word stands at -3 to 3"),
+        ((3, 3), "No word stands at 3 to 3"),
+        ((5, 2), "No word stands at 5 to 2"),
+        ((9, 10), "No word stands at 9 to 10"),
+        ((0, 1.0), "two whole numbers"),
+        ((True, 5), "two whole numbers"),
+        ((0, 1, 2), "two whole numbers"),
+        ("05", "two whole numbers"),
+        (None, "two whole numbers"),
+    ],
+)
+def test_spans_that_hold_no_phrase(span, message):
+    with pytest.raises(SspeError, match=message):
+        phrases_at("A red hat.", [span])

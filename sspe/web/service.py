@@ -7,7 +7,7 @@ import hashlib
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,18 +16,37 @@ import numpy as np
 from PIL import Image
 
 from sspe.errors import PhotoError, SspeError
-from sspe.localization import Localization, shorten
-from sspe.photo import open_photo
+from sspe.localization import PRESENT_THRESHOLD, Localization, shorten
+from sspe.phrases import phrases_at
 
 if TYPE_CHECKING:
     from sspe.localizer import Localizer, PhotoView
 
 MAX_CHARACTERS = 1000  # of a sentence
 MAX_PHRASES = 50  # in a sentence; more boxes than that on one photo help nobody
+MAX_TOP_K = 20  # candidates a phrase
 MAX_PREVIEW = 1280  # long side in pixels of the picture that the browser is sent
 MAX_MEMORY = 512 * 2**20  # bytes of photos and embeddings kept for the next sentence
 
 Report = Callable[[float, str], object]  # share of the work done, 0 to 1, and the name of the stage that begins
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked: all that it takes to answer once more. Small, so that a visitor's session can keep it.
+
+    Attributes:
+        photo: its file.
+        spans: (start, end) of the phrases in characters of the sentence; None: its noun phrases.
+        top_k: candidates a phrase.
+        threshold: phrases whose ``present`` is below it are grey.
+    """
+
+    photo: Path | None
+    sentence: str | None
+    spans: Sequence[Sequence[int]] | None = None
+    top_k: int = 1
+    threshold: float = PRESENT_THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -50,29 +69,39 @@ class LocalizeService:
     """
 
     def __init__(self, localizer: Localizer, max_memory: int = MAX_MEMORY) -> None:
-        self._localizer = localizer
+        self.localizer = localizer
         self._max_memory = max_memory  # bytes
         self._seen: OrderedDict[str, SeenPhoto] = OrderedDict()  # least recently used first
         self._lock = threading.Lock()
 
     def __call__(
-        self, photo: Path | None, sentence: str | None, report: Report | None = None
+        self,
+        photo: Path | None,
+        sentence: str | None,
+        report: Report | None = None,
+        spans: Sequence[Sequence[int]] | None = None,
+        top_k: int = 1,
     ) -> tuple[Localization, SeenPhoto]:
-        """Localize every phrase of the sentence in the photo file. Raises SspeError, one sentence, on bad input."""
+        """Localize the phrases of the sentence in the photo file. Raises SspeError, one sentence, on bad input.
+
+        Args:
+            spans: (start, end) of the phrases in characters of the sentence; None takes its noun phrases.
+            top_k: candidates a phrase, at most MAX_TOP_K.
+        """
         sentence = _checked_sentence(sentence)
         if photo is None:
             raise SspeError("There is no photo yet: upload or paste one, or pick an example.")
+        phrases = None if spans is None else phrases_at(sentence, _checked_spans(spans))
+        if type(top_k) is not int or not 1 <= top_k <= MAX_TOP_K:
+            raise SspeError(f"top_k is {shorten(repr(top_k))}; give a whole number from 1 to {MAX_TOP_K}.")
         report = report or (lambda share, stage: None)
         seen = self.see(photo, report)
         report(0.9, "Matching phrases with regions")
-        localization = self._localizer.ground(seen.view, sentence)
-        if len(localization.phrases) > MAX_PHRASES:
-            raise SspeError(
-                f"The sentence has {len(localization.phrases)} noun phrases and the limit is {MAX_PHRASES}; shorten it."
-            )
+        localization = self.localizer.ground(seen.view, sentence, phrases, top_k)
+        _check_count(len(localization.phrases))
         return localization, seen
 
-    def see(self, photo: Path, report: Report) -> SeenPhoto:
+    def see(self, photo: Path, report: Report = lambda share, stage: None) -> SeenPhoto:
         """The costly half, or its remembered result. Raises PhotoError."""
         try:
             key = hashlib.blake2b(photo.read_bytes(), digest_size=16).hexdigest()
@@ -82,14 +111,13 @@ class LocalizeService:
             if key in self._seen:
                 self._seen.move_to_end(key)
                 return self._seen[key]
-        report(0.0, "Opening the photo")
+        shares = iter((0.0, 0.1, 0.25))  # of the time, roughly, that is over when a stage begins
         try:
-            pixels = open_photo(photo)
+            view = self.localizer.see(photo, lambda stage: report(next(shares, 0.25), stage))
         except PhotoError as error:
             # The visitor knows the photo by its name, and the folders of the server are nobody's business.
             raise PhotoError(str(error).replace(str(photo), photo.name)) from None
-        report(0.2, "Proposing and embedding regions")
-        seen = SeenPhoto(self._localizer.see(pixels), preview_uri(pixels))
+        seen = SeenPhoto(view, preview_uri(view.photo))
         with self._lock:
             self._seen[key] = seen
             while len(self._seen) > 1 and sum(s.nbytes for s in self._seen.values()) > self._max_memory:
@@ -120,3 +148,15 @@ def _checked_sentence(sentence: str | None) -> str:
             f"The sentence has {len(sentence):,} characters and the limit is {MAX_CHARACTERS:,}; shorten it."
         )
     return sentence
+
+
+def _checked_spans(spans: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+    if not isinstance(spans, list | tuple):
+        raise SspeError(f"The phrases were given as {shorten(repr(spans))}; give a list of [start, end].")
+    _check_count(len(spans))
+    return spans
+
+
+def _check_count(phrases: int) -> None:
+    if phrases > MAX_PHRASES:
+        raise SspeError(f"The sentence has {phrases} noun phrases and the limit is {MAX_PHRASES}; shorten it.")

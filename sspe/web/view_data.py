@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sspe.localization import PRESENT_THRESHOLD, Box, Localization, LocalizedPhrase, format_probability
-from sspe.palette import DOUBTFUL, ink_on, phrase_color
+from sspe.palette import DOUBTFUL, PALETTE, ink_on, phrase_color
 
 # Columns of figures in the table: two probabilities in plain words, or the cosine of a checkpoint without them.
 PROBABILITIES = ("In the photo", "Box right")
 COSINE = ("Cosine",)
 EXPLANATION = "In the photo: how likely the photo shows it at all. Box right: how likely its box fits, if so."
-DOUBT = f"Grey: probably not in this photo (below {format_probability(PRESENT_THRESHOLD)})"
+SHOWN_CANDIDATES = 5  # boxes of a phrase that the browser is sent; how many of them it shows is the visitor's choice
 
 TAG_WIDTH, TAG_HEIGHT = 5.0, 6.0  # per cent of the photo that a number tag roughly takes
+WORD = re.compile(r"\w+(?:[-'’.&/]\w+)*")  # what one click takes: a hyphen or an apostrophe inside does not end it
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,16 @@ class Token:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of the sentence, ``sentence[start:end]``, and ``gap``, what stands between it and the word before."""
+
+    gap: str
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Figure:
     """A number about a phrase: as text, and as the length of its bar in per cent."""
 
@@ -35,17 +47,44 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A box in per cent of the photo, clipped to it."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @classmethod
+    def of(cls, box: Box, width: int, height: int) -> Place:
+        """The place of a box in pixels of a photo of ``width`` x ``height``."""
+        x1, x2 = (100 * min(max(float(value) / width, 0.0), 1.0) for value in (box[0], box[2]))
+        y1, y2 = (100 * min(max(float(value) / height, 0.0), 1.0) for value in (box[1], box[3]))
+        return cls(round(x1, 3), round(y1, 3), round(max(0.0, x2 - x1), 3), round(max(0.0, y2 - y1), 3))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A further box that a phrase may mean, and its cosine as text."""
+
+    place: Place
+    cosine: str
+
+
+@dataclass(frozen=True)
 class PhraseMark:
     """One phrase as the view draws it.
 
     Attributes:
         key: its number as text, "1" for the first; links phrase, box and table row.
-        label: the number as shown; a question mark follows it where the phrase is doubtful.
-        doubtful: probably not in the photo; drawn in grey.
+        start, end: its place in the sentence, characters.
+        present: probability that the photo shows it; the browser greys what lies below its threshold. May be None.
         figures: one a column of figures; the first stands beside the phrase, too.
-        spoken: the same in words, for those who hear the page.
-        left, top, width, height: its box in per cent of the photo.
+        cosine: of its box, as text.
+        spoken: the figures in words, for those who hear the page.
         pixels: its box as text, whole pixels of the original photo.
+        place: its box.
+        candidates: the boxes that come next, best first.
         layer: stacking order; a smaller box lies above a larger one, so that both can be reached.
         raised: its tag sits above the box (False: inside, the photo ends there).
         flush_right: its tag hangs on the right corner, so that it never leaves the photo.
@@ -53,61 +92,75 @@ class PhraseMark:
     """
 
     key: str
-    label: str
     text: str
-    doubtful: bool
+    start: int
+    end: int
     color: str
     ink: str
+    present: float | None
     figures: tuple[Figure, ...]
+    cosine: str
     spoken: str
     pixels: str
-    left: float
-    top: float
-    width: float
-    height: float
+    place: Place
+    candidates: tuple[Candidate, ...]
     layer: int
     raised: bool
     flush_right: bool
     shift: int
 
 
-def view_data(localization: Localization, preview: str, message: str = "") -> dict[str, Any]:
+def view_data(localization: Localization, preview: str, message: str = "", corrected: bool = False) -> dict[str, Any]:
     """The whole view: photo, boxes, sentence and table of one localization, and a message above them if there is one.
 
     Args:
         localization: what to show.
         preview: the photo as a data URI.
         message: one sentence, shown as a hint.
+        corrected: the phrases were marked by the visitor.
     """
     calibrated = is_calibrated(localization)
-    return {
+    return _EMPTY | {
         "width": localization.width,
         "height": localization.height,
         "src": preview,
+        "sentence": localization.sentence,
         "tokens": [asdict(token) for token in split_sentence(localization.sentence, localization.phrases)],
+        "words": [asdict(word) for word in split_words(localization.sentence)],
         "phrases": [asdict(mark) for mark in phrase_marks(localization)],
+        "calibrated": calibrated,
         "columns": list(PROBABILITIES if calibrated else COSINE),
         "explanation": EXPLANATION if calibrated else "",
-        "doubt": DOUBT if any(phrase.doubtful for phrase in localization.phrases) else "",
+        "corrected": corrected,
         "message": message,
-        "failed": False,
     }
 
 
 def message_data(message: str) -> dict[str, Any]:
     """A view that shows one sentence about what went wrong, and nothing else."""
-    return {
-        "width": 0,
-        "height": 0,
-        "src": "",
-        "tokens": [],
-        "phrases": [],
-        "columns": [],
-        "explanation": "",
-        "doubt": "",
-        "message": message,
-        "failed": True,
-    }
+    return _EMPTY | {"message": message, "failed": True}
+
+
+_EMPTY: dict[str, Any] = {
+    "width": 0,
+    "height": 0,
+    "src": "",
+    "sentence": "",
+    "tokens": [],
+    "words": [],
+    "phrases": [],
+    "calibrated": False,
+    "columns": [],
+    "explanation": "",
+    "corrected": False,
+    "message": "",
+    "failed": False,
+    # What the browser greys phrases with, and below which per cent, until the visitor says otherwise.
+    "grey": DOUBTFUL,
+    "grey_ink": ink_on(DOUBTFUL),
+    "threshold": round(100 * PRESENT_THRESHOLD),
+    "palette": [(color, ink_on(color)) for color in PALETTE],
+}
 
 
 def split_sentence(sentence: str, phrases: Sequence[LocalizedPhrase]) -> list[Token]:
@@ -130,36 +183,50 @@ def split_sentence(sentence: str, phrases: Sequence[LocalizedPhrase]) -> list[To
     return tokens
 
 
+def split_words(sentence: str) -> list[Word]:
+    """The words of the sentence with the gaps before them; a last one without text holds what follows."""
+    words = []
+    done = 0
+    for found in WORD.finditer(sentence):
+        words.append(Word(sentence[done : found.start()], found.group(), found.start(), found.end()))
+        done = found.end()
+    return [*words, Word(sentence[done:], "", len(sentence), len(sentence))]
+
+
 def phrase_marks(localization: Localization) -> list[PhraseMark]:
     """One mark a phrase, in the order of the localization."""
     phrases = localization.phrases
+    size = localization.width, localization.height
     calibrated = is_calibrated(localization)
-    places = [_in_per_cent(phrase.box, localization.width, localization.height) for phrase in phrases]
-    largest_first = sorted(range(len(phrases)), key=lambda i: -places[i][2] * places[i][3])
+    places = [Place.of(phrase.box, *size) for phrase in phrases]
+    largest_first = sorted(range(len(phrases)), key=lambda i: -places[i].width * places[i].height)
     marks: list[PhraseMark] = []
     corners: list[tuple[float, float, bool]] = []  # where tags hang: x, y in per cent, on the right corner or not
-    for index, (phrase, (left, top, width, height)) in enumerate(zip(phrases, places, strict=True)):
-        flush_right = left > 60
-        corner = (left + width if flush_right else left, top, flush_right)
-        color = DOUBTFUL if phrase.doubtful else phrase_color(index)
+    for index, (phrase, place) in enumerate(zip(phrases, places, strict=True)):
+        flush_right = place.left > 60
+        corner = (place.left + place.width if flush_right else place.left, place.top, flush_right)
+        color = phrase_color(index)
         figures = _figures(phrase, calibrated)
         marks.append(
             PhraseMark(
                 key=str(index + 1),
-                label=f"{index + 1}?" if phrase.doubtful else str(index + 1),
                 text=phrase.text,
-                doubtful=phrase.doubtful,
+                start=phrase.start,
+                end=phrase.end,
                 color=color,
                 ink=ink_on(color),
+                present=None if phrase.present is None else float(phrase.present),
                 figures=figures,
-                spoken=_spoken(figures, calibrated, phrase.doubtful),
+                cosine=format_score(phrase.score),
+                spoken=_spoken(figures, calibrated),
                 pixels=", ".join(str(round(float(value))) for value in phrase.box),
-                left=left,
-                top=top,
-                width=width,
-                height=height,
+                place=place,
+                candidates=tuple(
+                    Candidate(Place.of(c.box, *size), format_score(c.score))
+                    for c in phrase.candidates[1:SHOWN_CANDIDATES]
+                ),
                 layer=largest_first.index(index) + 1,
-                raised=top > TAG_HEIGHT,
+                raised=place.top > TAG_HEIGHT,
                 flush_right=flush_right,
                 shift=sum(_collide(corner, other) for other in corners),
             )
@@ -192,18 +259,10 @@ def _strength(value: float) -> float:
     return round(100 * min(1.0, max(0.0, float(value))), 1)
 
 
-def _spoken(figures: Sequence[Figure], calibrated: bool, doubtful: bool) -> str:
-    """ "in the photo 87 %, box right 64 %" or "cosine 0.61"; a doubtful phrase says so first."""
+def _spoken(figures: Sequence[Figure], calibrated: bool) -> str:
+    """ "in the photo 87 %, box right 64 %" or "cosine 0.61"."""
     names = PROBABILITIES if calibrated else COSINE
-    said = [f"{name.lower()} {figure.text}" for name, figure in zip(names, figures, strict=True)]
-    return ", ".join(["probably not in this photo", *said] if doubtful else said)
-
-
-def _in_per_cent(box: Box, width: int, height: int) -> tuple[float, float, float, float]:
-    """left, top, width, height in per cent of the photo, clipped to it."""
-    x1, x2 = (min(max(float(value) / width, 0.0), 1.0) for value in (box[0], box[2]))
-    y1, y2 = (min(max(float(value) / height, 0.0), 1.0) for value in (box[1], box[3]))
-    return round(100 * x1, 3), round(100 * y1, 3), round(100 * max(0.0, x2 - x1), 3), round(100 * max(0.0, y2 - y1), 3)
+    return ", ".join(f"{name.lower()} {figure.text}" for name, figure in zip(names, figures, strict=True))
 
 
 def _collide(corner: tuple[float, float, bool], other: tuple[float, float, bool]) -> bool:

@@ -5,9 +5,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "web"))  # the fake localizer and the server live there
+# Helpers of these tests; the fake localizer and the server of those beside them.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents[1] / "web")]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
@@ -26,15 +29,30 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def address():
-    """Address of a page around the fake localizer."""
+def localizer():
+    """The fake localizer behind the page."""
+    import torchvision  # noqa: F401 (a real localizer has loaded it; a panel that had to would wait for seconds)
     from fake_localizer import FakeLocalizer
+
+    return FakeLocalizer()
+
+
+@pytest.fixture(scope="session")
+def address(localizer):
+    """Address of the page."""
     from serving import served
 
     from sspe.web.page import build_app
 
-    with served(build_app(FakeLocalizer())) as url:
+    with served(build_app(localizer)) as url:
         yield url
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)).save(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -40,8 +40,33 @@ def test_only_localize_is_public(client):
     assert list(described["named_endpoints"]) == ["/localize"]
     assert not described["unnamed_endpoints"]
     endpoint = described["named_endpoints"]["/localize"]
-    assert [p["parameter_name"] for p in endpoint["parameters"]] == ["photo", "sentence"]
-    assert "Localize every noun phrase" in endpoint["description"]
+    assert [p["parameter_name"] for p in endpoint["parameters"]] == ["photo", "sentence", "phrases", "top_k"]
+    assert "Localize the phrases of a sentence" in endpoint["description"]
+    assert [p["parameter_has_default"] for p in endpoint["parameters"][2:]] == [True, True]
+
+
+def test_phrases_of_the_callers_own(client, picture):
+    ask = {"photo": handle_file(picture), "sentence": "A man with a hat.", "api_name": "/localize"}
+    found = client.predict(**ask, phrases=[[2, 5], [13, 16]], top_k=3)
+    assert [p["text"] for p in found["phrases"]] == ["man", "hat"]
+    assert [len(p["candidates"]) for p in found["phrases"]] == [3, 3]
+    assert client.predict(**ask, phrases=[])["phrases"] == []
+    assert [p["text"] for p in client.predict(**ask)["phrases"]] == ["A man", "a hat"]
+    assert len(client.predict(**ask)["phrases"][0]["candidates"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"phrases": [[5, 2]]}, "No word stands at 5 to 2 of the sentence, which has 17 characters"),
+        ({"phrases": [["a", "b"]]}, "give .start, end., two whole numbers"),
+        ({"phrases": {"text": "hat"}}, "give a list of"),
+        ({"top_k": 99}, "top_k is 99|99 is greater than"),
+    ],
+)
+def test_bad_phrases_are_one_sentence(client, picture, asked, message):
+    with pytest.raises(AppError, match=message):
+        client.predict(handle_file(picture), "A man with a hat.", **asked, api_name="/localize")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +104,7 @@ def test_bad_photos_are_one_sentence_to_callers_and_no_traceback_in_the_log(clie
 def _call(server: str, photo: dict) -> str:
     """The last event of a plain HTTP call, as curl would make it; gradio_client would upload the file first."""
     url = f"{server}gradio_api/call/localize"
-    event = httpx.post(url, json={"data": [photo, SENTENCE]}).raise_for_status().json()["event_id"]
+    event = httpx.post(url, json={"data": [photo, SENTENCE, None, 1]}).raise_for_status().json()["event_id"]
     return httpx.get(f"{url}/{event}", timeout=30).text
 
 

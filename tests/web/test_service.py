@@ -22,7 +22,8 @@ def test_result_and_stages(localizer, picture):
     assert seen.preview.startswith("data:image/jpeg;base64,")
     assert stages == [
         (0.0, "Opening the photo"),
-        (0.2, "Proposing and embedding regions"),
+        (0.1, "Edge Boxes"),
+        (0.25, "Embedding 9 regions"),
         (0.9, "Matching phrases with regions"),
     ]
 
@@ -72,6 +73,33 @@ def test_a_photo_larger_than_the_memory_is_still_localized(localizer, picture):
 def test_bad_sentences(localizer, picture, sentence, message):
     with pytest.raises(SspeError, match=message) as caught:
         LocalizeService(localizer)(picture, sentence)
+    _assert_one_sentence(caught.value)
+
+
+def test_phrases_that_the_visitor_marked(localizer, picture):
+    found, _ = LocalizeService(localizer)(picture, SENTENCE, spans=[[0, 5], (8, 14)], top_k=3)
+    assert [(phrase.text, phrase.start, phrase.end) for phrase in found.phrases] == [("A man", 0, 5), ("a red", 9, 14)]
+    assert [len(phrase.candidates) for phrase in found.phrases] == [3, 3]
+    assert LocalizeService(localizer)(picture, SENTENCE, spans=[])[0].phrases == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"spans": 7}, "The phrases were given as 7"),
+        ({"spans": {"start": 0}}, "The phrases were given as"),
+        ({"spans": [[0, 1]] * (MAX_PHRASES + 1)}, f"has {MAX_PHRASES + 1} noun phrases"),
+        ({"spans": [[3, 99]]}, "No word stands at 3 to 99"),
+        ({"top_k": 0}, "top_k is 0; give a whole number from 1 to 20"),
+        ({"top_k": 21}, "top_k is 21"),
+        ({"top_k": None}, "top_k is None"),
+        ({"top_k": True}, "top_k is True"),
+    ],
+)
+def test_bad_phrases_and_counts(localizer, picture, asked, message):
+    with pytest.raises(SspeError, match=message) as caught:
+        LocalizeService(localizer)(picture, SENTENCE, **asked)
+    assert localizer.seen == 0
     _assert_one_sentence(caught.value)
 
 

@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 
 from sspe.localization import PRESENT_THRESHOLD, Candidate, Localization, LocalizedPhrase
-from sspe.palette import DOUBTFUL, phrase_color
-from sspe.web.view_data import Figure, Token, format_score, message_data, phrase_marks, split_sentence, view_data
+from sspe.palette import DOUBTFUL, PALETTE, phrase_color
+from sspe.web.view_data import (
+    SHOWN_CANDIDATES,
+    Figure,
+    Place,
+    Token,
+    format_score,
+    message_data,
+    phrase_marks,
+    split_sentence,
+    split_words,
+    view_data,
+)
 
 
 def phrase(text, start, box=(0.0, 0.0, 10.0, 10.0), score=0.5, confidence=None, present=None):
@@ -46,14 +57,14 @@ def test_pieces_always_join_to_the_sentence(phrases, expected):
 
 def test_boxes_in_per_cent_of_the_photo_and_in_pixels():
     (mark,) = phrase_marks(localization("a hat", phrase("a hat", 0, (20.0, 25.0, 60.4, 100.0), 0.312)))
-    assert (mark.left, mark.top, mark.width, mark.height) == (10, 25, 20.2, 75)
+    assert mark.place == Place(10, 25, 20.2, 75)
     assert mark.pixels == "20, 25, 60, 100"
     assert (mark.key, mark.color, mark.figures) == ("1", phrase_color(0), (Figure("0.31", 31.2),))
 
 
 def test_boxes_never_leave_the_photo():
     (mark,) = phrase_marks(localization("a hat", phrase("a hat", 0, (-20.0, -5.0, 260.0, 130.0))))
-    assert (mark.left, mark.top, mark.width, mark.height) == (0, 0, 100, 100)
+    assert mark.place == Place(0, 0, 100, 100)
 
 
 def test_smaller_boxes_lie_above_larger_ones():
@@ -84,7 +95,7 @@ def test_scores(score, text, strength):
     assert format_score(score) == text
     (mark,) = phrase_marks(localization("x", phrase("x", 0, score=score)))
     assert mark.figures == (Figure(text, strength),)
-    assert (mark.spoken, mark.label, mark.doubtful) == (f"cosine {text}", "1", False)
+    assert (mark.spoken, mark.cosine, mark.present) == (f"cosine {text}", text, None)
 
 
 def test_probabilities_take_the_place_of_the_cosine():
@@ -95,23 +106,45 @@ def test_probabilities_take_the_place_of_the_cosine():
     )
     data = view_data(found, "")
     assert data["columns"] == ["In the photo", "Box right"]
-    assert data["explanation"] and data["doubt"]
+    assert data["calibrated"] and data["explanation"]
     man, cat = phrase_marks(found)
     assert man.figures == (Figure("87 %", 87.0), Figure("64 %", 64.0))
-    assert (man.label, man.doubtful, man.color) == ("1", False, phrase_color(0))
-    assert man.spoken == "in the photo 87 %, box right 64 %"
-    assert (cat.key, cat.label, cat.doubtful, cat.color) == ("2", "2?", True, DOUBTFUL)
-    assert cat.spoken == "probably not in this photo, in the photo 12 %, box right 50 %"
-    assert [token["key"] for token in data["tokens"]] == ["1", None, "2"]  # still linked
+    assert (man.present, man.color, man.spoken) == (0.87, phrase_color(0), "in the photo 87 %, box right 64 %")
+    assert (cat.key, cat.present, cat.cosine) == ("2", 0.12, "0.90")
+    assert [token["key"] for token in data["tokens"]] == ["1", None, "2"]
 
 
-def test_the_note_about_doubt_states_the_threshold_and_comes_with_doubtful_phrases_only():
-    def doubt(present):
-        return view_data(localization("x", phrase("x", 0, confidence=0.5, present=present)), "")["doubt"]
+def test_the_browser_is_told_what_is_grey_until_the_visitor_says_otherwise():
+    for data in (view_data(localization("x"), ""), message_data("No photo.")):
+        assert (data["threshold"], data["grey"]) == (100 * PRESENT_THRESHOLD, DOUBTFUL)
+        assert [color for color, _ in data["palette"]] == list(PALETTE)
 
-    percent = round(100 * PRESENT_THRESHOLD)
-    assert doubt(PRESENT_THRESHOLD - 0.001) == f"Grey: probably not in this photo (below {percent} %)"
-    assert doubt(PRESENT_THRESHOLD) == ""
+
+def test_further_candidates_are_sent_and_the_answer_is_not_among_them():
+    boxes = [(10.0 * k, 0.0, 10.0 * k + 20, 50.0) for k in range(8)]
+    candidates = tuple(Candidate(box, 0.9 - 0.1 * k) for k, box in enumerate(boxes))
+    one = LocalizedPhrase("x", 0, 1, "x", boxes[0], 0.9, candidates)
+    (mark,) = phrase_marks(localization("x", one))
+    assert [c.cosine for c in mark.candidates] == ["0.80", "0.70", "0.60", "0.50"]
+    assert len(mark.candidates) == SHOWN_CANDIDATES - 1
+    assert mark.candidates[0].place == Place(5, 0, 10, 50)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("A man's hat, w/o a-brim!", ["A", "man's", "hat", "w/o", "a-brim"]),
+        ("  ☂ 👒 red", ["red"]),
+        ("ein Hütchen", ["ein", "Hütchen"]),
+        ("...", []),
+    ],
+)
+def test_words_to_click(sentence, words):
+    split = split_words(sentence)
+    assert [word.text for word in split] == [*words, ""]
+    assert "".join(word.gap + word.text for word in split) == sentence
+    for word in split:
+        assert sentence[word.start : word.end] == word.text
 
 
 @pytest.mark.parametrize(
@@ -121,7 +154,7 @@ def test_the_note_about_doubt_states_the_threshold_and_comes_with_doubtful_phras
 )
 def test_without_probabilities_there_is_the_cosine_and_no_empty_column(phrases):
     data = view_data(localization("x", *phrases), "")
-    assert (data["columns"], data["explanation"], data["doubt"]) == (["Cosine"], "", "")
+    assert (data["columns"], data["explanation"], data["calibrated"]) == (["Cosine"], "", False)
     assert all(len(mark["figures"]) == 1 for mark in data["phrases"])
 
 

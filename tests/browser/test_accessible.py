@@ -1,0 +1,73 @@
+"""axe-core finds no serious violation: every panel and state, light and dark, and on a phone."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from visitor import PHONE, ask
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+
+SCREENS = {
+    "light": ("?__theme=light", {"viewport": {"width": 1280, "height": 900}}),
+    "dark": ("?__theme=dark", {"viewport": {"width": 1280, "height": 900}}),
+    "phone": ("?__theme=light", PHONE),
+}
+
+
+def correcting(page):
+    page.get_by_role("button", name="Correct phrases").click()
+
+
+def message(page):
+    ask(page, "")
+    expect(page.locator(".lv-message.failed")).to_be_visible()
+
+
+def open_panel(name, shown):
+    def opened(page):
+        page.get_by_role("tab", name=name).click()
+        expect(page.locator(shown).first).to_be_visible()
+
+    return opened
+
+
+STATES = {
+    "boxes": lambda page: None,
+    "correcting": correcting,
+    "message": message,
+    "sees": open_panel("What it sees", ".sv-grid"),
+    "take away": open_panel("Take it away", ".sn-block"),
+    "about": open_panel("About", ".ab svg"),
+}
+
+
+def violations(page) -> list[str]:
+    """What axe calls serious or critical, with the nodes it means."""
+    script = Path(find_spec("axe_playwright_python").origin).with_name("axe.min.js")
+    page.evaluate(script.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run()")["violations"]
+    return [
+        f"{violation['id']}: {[node['html'][:160] for node in violation['nodes']]}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("state", STATES)
+def test_no_serious_violation(visit, screen, state):
+    path, settings = SCREENS[screen]
+    page = visit(path, **settings)
+    page.wait_for_selector(".lv-box")
+    STATES[state](page)
+    page.wait_for_timeout(300)  # colours fade in
+    assert violations(page) == []
+
+
+def test_axe_sees_what_is_wrong(visit):
+    page = visit()
+    page.wait_for_selector(".lv-box")
+    page.evaluate("document.querySelector('.lv-photo img').removeAttribute('alt')")
+    assert any(text.startswith("image-alt") for text in violations(page))
