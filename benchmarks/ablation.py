@@ -100,17 +100,22 @@ paper 43.9 (remembered), its journal version 51.03 (embedding network) and 51.05
 
 def parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    names = ", ".join((*GROUPS, *(row.name for row in ROWS if row.name not in GROUPS)))
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", required=True, help="as of sspe train")
+    names = ["proposals", *GROUPS, *(row.name for row in ROWS if row.name not in GROUPS)]
+    return options_of_a_table(__doc__, "sspe train", names, 3000, Path("runs/ablation"))
+
+
+def options_of_a_table(
+    about: str, trainer: str, names: Sequence[str], limit: int | None, output: Path
+) -> argparse.ArgumentParser:
+    """What every table of rows lets a user choose; ``limit`` None trains on all photos."""
+    p = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--data", required=True, help=f"as of {trainer}")
     p.add_argument("--vectors", required=True, help="300-d word vectors, trained on captions without val's")
-    p.add_argument("--rows", nargs="+", metavar="NAME", help=f"these groups or rows only: proposals, {names}")
+    p.add_argument("--rows", nargs="+", metavar="NAME", help=f"these groups or rows only: {', '.join(names)}")
     p.add_argument("--seeds", type=int, default=1, help="runs a row; more give mean and spread (default: %(default)s)")
-    p.add_argument("--limit", type=int, default=3000, help="training photos (default: %(default)s)")
+    p.add_argument("--limit", type=int, default=limit, help=f"training photos (default: {limit or 'all'})")
     p.add_argument("--val-limit", type=int, help="val photos (default: all)")
-    p.add_argument(
-        "--output", type=Path, default=Path("runs/ablation"), help="folder of the runs (default: %(default)s)"
-    )
+    p.add_argument("--output", type=Path, default=output, help="folder of the runs (default: %(default)s)")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of every row")
     p.add_argument("--print", action="store_true", help="run nothing, print what there is")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
@@ -120,7 +125,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0 ok, 1 where rows failed, 2 for a user's mistake."""
-    options = parser().parse_args(arguments)
+    return print_table(parser().parse_args(arguments), chosen, run, table)
+
+
+def print_table(options: argparse.Namespace, chosen: Callable, run: Callable, table: Callable) -> int:
+    """Choose the rows, run what is missing, print them all; the exit code of :func:`main`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         rows = chosen(options.rows)

@@ -9,13 +9,25 @@ whole photos, one short schedule. Rows that are finished are not run again, one 
 """
 
 import argparse
-import logging
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablation import HGLMM, MEAN, SEEN, TFIDF, Prepared, Row, finished, folder, spread, train_missing
+from ablation import (
+    HGLMM,
+    MEAN,
+    SEEN,
+    TFIDF,
+    Prepared,
+    Row,
+    finished,
+    folder,
+    options_of_a_table,
+    print_table,
+    spread,
+    train_missing,
+)
 
 from sspe.errors import SspeError
 
@@ -60,38 +72,18 @@ DIRECTIONS = {"image_to_sentence": (1, 5, 10), "sentence_to_image": (1, 5, 10), 
 
 def parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    names = ", ".join(dict.fromkeys([*(row.group for row in ROWS), *(row.name for row in ROWS)]))
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", required=True, help="as of sspe train --task retrieval")
-    p.add_argument("--vectors", required=True, help="300-d word vectors, trained on captions without val's")
-    p.add_argument("--rows", nargs="+", metavar="NAME", help=f"these groups or rows only: {names}")
-    p.add_argument("--seeds", type=int, default=1, help="runs a row; more give mean and spread (default: %(default)s)")
-    p.add_argument("--limit", type=int, help="training photos (default: all)")
-    p.add_argument("--val-limit", type=int, help="val photos (default: all)")
-    p.add_argument(
-        "--output", type=Path, default=Path("runs/ablation-retrieval"), help="folder of the runs (default: %(default)s)"
-    )
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of every row")
-    p.add_argument("--print", action="store_true", help="run nothing, print what there is")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-    p.add_argument("--quiet", action="store_true", help="no progress bars")
-    return p
+    names = list(dict.fromkeys([*(row.group for row in ROWS), *(row.name for row in ROWS)]))
+    return options_of_a_table(__doc__, "sspe train --task retrieval", names, None, Path("runs/ablation-retrieval"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0 ok, 1 where rows failed, 2 for a user's mistake."""
-    options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        rows = chosen(options.rows)
-        failed = [] if options.print else train_missing(rows, options, command, prepared)
-    except SspeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(table(rows, options))
-    for name, error in failed:
-        print(f"{name}: {error}", file=sys.stderr)
-    return 1 if failed else 0
+    return print_table(parser().parse_args(arguments), chosen, run, table)
+
+
+def run(rows: Sequence[Row], options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Train what is missing of the rows; the names of those that failed, and why."""
+    return train_missing(rows, options, command, prepared)
 
 
 def chosen(asked: Sequence[str] | None) -> list[Row]:

@@ -1,6 +1,6 @@
 """What the files of photos and sentences say, one class or function a published format; see `sspe.data.captions`.
 
-An id is the name of the photo's file without its ending: "1000268201_693b08cb0e", "COCO_val2014_000000391895".
+An id is the name of the photo's file without its ending: "123456789_0a1b2c3d4e", "COCO_val2014_000000391895".
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class EntitiesSource(CaptionSource):
     """Sentences/<id>.txt of Flickr30K Entities, without brackets; needs no Annotations. See `sspe.data.entities`.
 
     Flickr8K's photos are among them under shorter names, so its lists choose photos here too: the photo
-    1000268201_693b08cb0e.jpg has the id 1000268201.
+    123456789_0a1b2c3d4e.jpg has the id 123456789.
     """
 
     def __init__(self, root: Path, photos: Path | None) -> None:

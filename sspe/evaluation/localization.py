@@ -170,20 +170,20 @@ def measure_localization(
     """
     if not results:
         raise DataError("The chosen photos have no phrase with a box, so there is nothing to measure; choose others.")
-    raw = {k: _rate(r.ious[:k].max() >= THRESHOLD for r in results) for k in RANKS}
-    suppressed = {k: _rate(r.ious[r.kept[:k]].max() >= THRESHOLD for r in results) for k in RANKS}
+    raw = {k: rate(r.ious[:k].max() >= THRESHOLD for r in results) for k in RANKS}
+    suppressed = {k: rate(r.ious[r.kept[:k]].max() >= THRESHOLD for r in results) for k in RANKS}
     measured = {
         **{f"recall_at_{k}": raw[k] for k in RANKS},
         **{f"recall_at_{k}_nms": suppressed[k] for k in RANKS},
-        "upper_bound": _rate(r.ious.max() >= THRESHOLD for r in results),
-        "recall_at_1_any_box": _rate(r.any_iou >= THRESHOLD for r in results),
-        "recall_at_1_without_sentence": _rate(r.alone_iou >= THRESHOLD for r in results),
+        "upper_bound": rate(r.ious.max() >= THRESHOLD for r in results),
+        "recall_at_1_any_box": rate(r.any_iou >= THRESHOLD for r in results),
+        "recall_at_1_without_sentence": rate(r.alone_iou >= THRESHOLD for r in results),
         "mean_iou": float(np.mean([r.ious[r.kept[0]] for r in results])),
         "by_type": {name: _group(found, ap=True) for name, found in _by_type(results).items()},
         "by_size": {name: _group(found) for name, found in _by_size(results).items()},
         "by_resolution": {name: _group(found) for name, found in _by_resolution(results, full_size).items()},
-        "floor_whole_photo": _rate(r.floors[0] >= THRESHOLD for r in results),
-        "floor_centred_box": _rate(r.floors[1] >= THRESHOLD for r in results),
+        "floor_whole_photo": rate(r.floors[0] >= THRESHOLD for r in results),
+        "floor_centred_box": rate(r.floors[1] >= THRESHOLD for r in results),
         "phrases": len(results),
         "photos": len({r.photo for r in results}),
         "protocol": (
@@ -237,8 +237,8 @@ def average_precision(results: Sequence[PhraseResult]) -> float:
 
 def _group(results: Sequence[PhraseResult], ap: bool = False) -> dict:
     rates = {
-        "recall_at_1": _rate(r.ious[0] >= THRESHOLD for r in results),
-        "upper_bound": _rate(r.ious.max() >= THRESHOLD for r in results),
+        "recall_at_1": rate(r.ious[0] >= THRESHOLD for r in results),
+        "upper_bound": rate(r.ious.max() >= THRESHOLD for r in results),
         "phrases": len(results),
     }
     return {**rates, "average_precision": average_precision(results)} if ap else rates
@@ -268,7 +268,8 @@ def _by_resolution(results: Sequence[PhraseResult], full_size: Collection[str]) 
     return {name: found for name, found in groups.items() if found}
 
 
-def _rate(hits: Iterable[bool]) -> float:
+def rate(hits: Iterable[bool]) -> float:
+    """The share of hits, 0..1."""
     return float(np.mean([bool(hit) for hit in hits]))
 
 
@@ -278,10 +279,10 @@ def table(measured: dict) -> str:
     lines = [
         f"{m['phrases']} phrases of {m['photos']} photos; {m['protocol']}",
         f"{'':28}{'R@1':>8}{'R@5':>8}{'R@10':>8}{'bound':>8}{'AP':>8}{'phrases':>9}",
-        _row("raw ranking", [m[f"recall_at_{k}"] for k in RANKS] + [m["upper_bound"]]),
-        _row("after NMS at 0.5", [m[f"recall_at_{k}_nms"] for k in RANKS]),
-        _row("any of the phrase's boxes", [m["recall_at_1_any_box"]]),
-        _row("without the sentence", [m["recall_at_1_without_sentence"]]),
+        row("raw ranking", [m[f"recall_at_{k}"] for k in RANKS] + [m["upper_bound"]]),
+        row("after NMS at 0.5", [m[f"recall_at_{k}_nms"] for k in RANKS]),
+        row("any of the phrase's boxes", [m["recall_at_1_any_box"]]),
+        row("without the sentence", [m["recall_at_1_without_sentence"]]),
     ]
     for groups in (m["by_type"], m["by_size"], m["by_resolution"]):
         for name, group in sorted(
@@ -290,9 +291,9 @@ def table(measured: dict) -> str:
             ap = f"{100 * group['average_precision']:8.2f}" if "average_precision" in group else " " * 8
             rates = f"{100 * group['recall_at_1']:8.2f}{'':16}{100 * group['upper_bound']:8.2f}"
             lines.append(f"  {name:26}{rates}{ap}{group['phrases']:9}")
-    lines.append(_row("floor: whole photo", [m["floor_whole_photo"]]))
-    lines.append(_row("floor: centred 0.8 box", [m["floor_centred_box"]]))
-    lines.append(_row("mean IoU of the answers", [m["mean_iou"]]))
+    lines.append(row("floor: whole photo", [m["floor_whole_photo"]]))
+    lines.append(row("floor: centred 0.8 box", [m["floor_centred_box"]]))
+    lines.append(row("mean IoU of the answers", [m["mean_iou"]]))
     for name in ("confidence", "present"):
         if name in m:
             p = m[name]
@@ -302,5 +303,6 @@ def table(measured: dict) -> str:
     return "\n".join(lines)
 
 
-def _row(title: str, rates: Sequence[float]) -> str:
+def row(title: str, rates: Sequence[float]) -> str:
+    """A line of a table: its title and rates, in percent."""
     return f"{title:28}" + "".join(f"{100 * rate:8.2f}" for rate in rates)

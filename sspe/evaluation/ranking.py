@@ -16,7 +16,7 @@ from sspe.boxes import iou, scale
 from sspe.data.feature_store import FeatureStore, FrozenFeatures
 from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
 from sspe.errors import DataError
-from sspe.evaluation.localization import CENTRED, RANKS, THRESHOLD
+from sspe.evaluation.localization import CENTRED, RANKS, THRESHOLD, rate, row
 from sspe.photo import open_photo
 from sspe.pipeline import Pipeline, autocast
 
@@ -95,15 +95,15 @@ def measure_ranking(results: Sequence[Ranked], count: int | None = None) -> dict
         raise DataError("The chosen photos have no phrase with a box, so there is nothing to measure; choose others.")
     ranks = [_rank(r, count) for r in results]
     return {
-        **{f"recall_at_{k}": _rate(rank < k for rank in ranks) for k in RANKS},
-        "upper_bound": _rate(rank < np.inf for rank in ranks),
+        **{f"recall_at_{k}": rate(rank < k for rank in ranks) for k in RANKS},
+        "upper_bound": rate(rank < np.inf for rank in ranks),
         "by_type": {
-            name: {"recall_at_1": _rate(rank < 1 for rank in found), "phrases": len(found)}
+            name: {"recall_at_1": rate(rank < 1 for rank in found), "phrases": len(found)}
             for name in PHRASE_TYPES
             if (found := [rank for rank, r in zip(ranks, results, strict=True) if name in r.types])
         },
-        "floor_whole_photo": _rate(r.floors[0] for r in results),
-        "floor_centred_box": _rate(r.floors[1] for r in results),
+        "floor_whole_photo": rate(r.floors[0] for r in results),
+        "floor_centred_box": rate(r.floors[1] for r in results),
         "phrases": len(results),
         "protocol": f"merged box, IoU >= {THRESHOLD}; regions ranked by score alone, no NMS; each phrase read alone",
     }
@@ -116,26 +116,18 @@ def _rank(result: Ranked, count: int | None) -> float:
     return int(right.argmax()) if right.any() else np.inf
 
 
-def _rate(hits: Iterable[bool]) -> float:
-    return float(np.mean([bool(hit) for hit in hits]))
-
-
 def table(measured: dict) -> str:
     """The measures as text, in percent."""
     m = measured
     lines = [
         f"{m['phrases']} phrases; {m['protocol']}",
         f"{'':28}{'R@1':>8}{'R@5':>8}{'R@10':>8}{'bound':>8}{'phrases':>9}",
-        _row("all", [m[f"recall_at_{k}"] for k in RANKS] + [m["upper_bound"]]),
+        row("all", [m[f"recall_at_{k}"] for k in RANKS] + [m["upper_bound"]]),
     ]
     for name, group in sorted(m["by_type"].items(), key=lambda item: -item[1]["phrases"]):
         lines.append(f"  {name:26}{100 * group['recall_at_1']:8.2f}{'':24}{group['phrases']:9}")
     for count, rates in m.get("by_proposals", {}).items():
-        lines.append(_row(f"{count} proposals", [rates[f"recall_at_{k}"] for k in RANKS] + [rates["upper_bound"]]))
-    lines.append(_row("floor: whole photo", [m["floor_whole_photo"]]))
-    lines.append(_row("floor: centred 0.8 box", [m["floor_centred_box"]]))
+        lines.append(row(f"{count} proposals", [rates[f"recall_at_{k}"] for k in RANKS] + [rates["upper_bound"]]))
+    lines.append(row("floor: whole photo", [m["floor_whole_photo"]]))
+    lines.append(row("floor: centred 0.8 box", [m["floor_centred_box"]]))
     return "\n".join(lines)
-
-
-def _row(title: str, rates: Sequence[float]) -> str:
-    return f"{title:28}" + "".join(f"{100 * rate:8.2f}" for rate in rates)
