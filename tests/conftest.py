@@ -127,3 +127,23 @@ def scenes(tmp_path_factory) -> Path:
 def photos(scenes) -> list[Path]:
     """Photo files of drawn scenes, several sizes. Not to be changed."""
     return sorted((scenes / "flickr30k-images").glob("*.jpg"))
+
+
+@pytest.fixture
+def few_words(monkeypatch) -> None:
+    """GloVe with a few words and made-up vectors, which load at once."""
+    from sspe.text.words import WordVectors
+
+    words = "a the two man woman dog bird fish car bus boat ball box star ring red green blue yellow grass sand".split()
+    vectors = np.random.default_rng(0).normal(size=(len(words), 50)).astype(np.float32)
+    monkeypatch.setattr("sspe.text.words.glove", lambda: WordVectors(tuple(words), vectors))
+
+
+@pytest.fixture
+def vectors(tmp_path) -> Path:
+    """A file of word vectors, six numbers each."""
+    rng = np.random.default_rng(1)
+    path = tmp_path / "vectors.txt"
+    words = "a the man woman dog car red green blue ball box star".split()
+    path.write_text("".join(f"{word} {' '.join(map(str, rng.normal(size=6)))}\n" for word in words))
+    return path

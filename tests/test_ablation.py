@@ -4,13 +4,11 @@ import importlib.util
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import sspe.train
 import sspe.training.run
 from sspe.recipes import recipe
-from sspe.text.words import WordVectors
 from sspe.training.localization import LocalizationRun
 
 spec = importlib.util.spec_from_file_location("ablation", Path(__file__).parents[1] / "benchmarks" / "ablation.py")
@@ -23,20 +21,7 @@ for change in ("regions.side=96", "proposals.count=30", "epochs=1", "batch=3", "
     TINY += ["--set", change]
 
 
-@pytest.fixture(autouse=True)
-def few_words(monkeypatch):
-    words = "a the two man woman dog bird fish car bus boat ball box star ring red green blue yellow grass sand".split()
-    vectors = np.random.default_rng(0).normal(size=(len(words), 50)).astype(np.float32)
-    monkeypatch.setattr("sspe.text.words.glove", lambda: WordVectors(tuple(words), vectors))
-
-
-@pytest.fixture
-def vectors(tmp_path) -> Path:
-    rng = np.random.default_rng(1)
-    path = tmp_path / "vectors.txt"
-    words = "a the man woman dog car red green blue ball box star".split()
-    path.write_text("".join(f"{word} {' '.join(map(str, rng.normal(size=6)))}\n" for word in words))
-    return path
+pytestmark = pytest.mark.usefixtures("few_words")
 
 
 def run(scenes, vectors, tmp_path, *more) -> int:

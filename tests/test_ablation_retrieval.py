@@ -1,16 +1,13 @@
 """benchmarks/ablation_retrieval.py: rows are trained once and end in a table."""
 
 import shlex
-from pathlib import Path
 
 import ablation_retrieval as ablation
-import numpy as np
 import pytest
 
 import sspe.train
 from sspe.checkpoint import load_checkpoint
 from sspe.retrieval_recipes import retrieval_recipe
-from sspe.text.words import WordVectors
 from sspe.training.retrieval import RetrievalRun
 
 TINY = ["--limit", "8", "--val-limit", "4", "--device", "cpu", "--quiet"]
@@ -20,20 +17,7 @@ for change in ("photos.backbone=efficientnet_lite0", "photos.side=64", "frozen_e
     TINY += ["--set", change]
 
 
-@pytest.fixture(autouse=True)
-def few_words(monkeypatch):
-    words = "a the two man woman dog bird fish car bus boat ball box star ring red green blue yellow grass sand".split()
-    vectors = np.random.default_rng(0).normal(size=(len(words), 50)).astype(np.float32)
-    monkeypatch.setattr("sspe.text.words.glove", lambda: WordVectors(tuple(words), vectors))
-
-
-@pytest.fixture
-def vectors(tmp_path) -> Path:
-    rng = np.random.default_rng(1)
-    path = tmp_path / "vectors.txt"
-    words = "a the man woman dog car red green blue ball box star".split()
-    path.write_text("".join(f"{word} {' '.join(map(str, rng.normal(size=6)))}\n" for word in words))
-    return path
+pytestmark = pytest.mark.usefixtures("few_words")
 
 
 def run(scenes, vectors, tmp_path, *more) -> int:

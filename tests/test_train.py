@@ -1,20 +1,18 @@
 """`sspe train` through its real main(): files, resuming, bad input, and that the network learns."""
 
-import csv
 import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from run_files import rows, same, weights
 from safetensors.torch import load_file
 
 import sspe.evaluate
 import sspe.train
 import sspe.training.run
 from sspe.checkpoint import load_checkpoint
-from sspe.text.words import WordVectors
 from sspe.train import main
 from sspe.training.localization import LocalizationRun
 
@@ -29,13 +27,10 @@ MEASURED = {"recall_at_1": 0.0, "recall_at_10": 0.9}  # what the training loop r
 
 
 @pytest.fixture(autouse=True)
-def few_words(request, monkeypatch):
-    """GloVe with a few words and made-up vectors, which load at once; not in tests that ask for ``english``."""
-    if "english" in request.fixturenames:
-        return
-    words = "a the two man woman dog bird fish car bus boat ball box star ring red green blue yellow grass sand".split()
-    vectors = np.random.default_rng(0).normal(size=(len(words), 50)).astype(np.float32)
-    monkeypatch.setattr("sspe.text.words.glove", lambda: WordVectors(tuple(words), vectors))
+def quick_words(request) -> None:
+    """A few words in place of GloVe; not in tests that ask for ``english``."""
+    if "english" not in request.fixturenames:
+        request.getfixturevalue("few_words")
 
 
 @pytest.fixture
@@ -45,20 +40,6 @@ def english() -> None:
 
 def train(data, output, *options) -> int:
     return main(["--data", str(data), "--output", str(output), *CPU, *TINY, *map(str, options)])
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    """What the run trained, as its last step left it."""
-    return torch.load(run / "last.pt", weights_only=True)["pipeline"]
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
-
-
-def rows(run: Path) -> list[dict]:
-    with (run / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture

@@ -1,19 +1,16 @@
 """`sspe train --task retrieval` through its real main(): files, resuming, bad input, and that the network learns."""
 
-import csv
 import json
 import shutil
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from run_files import rows, same, weights
 from safetensors.torch import load_file
 
 import sspe.evaluate
 import sspe.training.run
 from sspe.checkpoint import load_checkpoint
-from sspe.text.words import WordVectors
 from sspe.train import main
 from sspe.training.retrieval import RetrievalRun
 
@@ -24,30 +21,11 @@ for change in ("text.encoder=mean", "photos.side=64", "frozen_epochs=1", "epochs
     TINY += ["--set", change]
 
 
-@pytest.fixture(autouse=True)
-def few_words(request, monkeypatch):
-    """GloVe with a few words and made-up vectors, which load at once."""
-    words = "a the two man woman dog bird fish car bus boat ball box star ring red green blue yellow grass sand".split()
-    vectors = np.random.default_rng(0).normal(size=(len(words), 50)).astype(np.float32)
-    monkeypatch.setattr("sspe.text.words.glove", lambda: WordVectors(tuple(words), vectors))
+pytestmark = pytest.mark.usefixtures("few_words")
 
 
 def train(data, output, *options) -> int:
     return main(["--data", str(data), "--output", str(output), *CPU, *TINY, *map(str, options)])
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    """What the run trained, as its last step left it."""
-    return torch.load(run / "last.pt", weights_only=True)["pipeline"]
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
-
-
-def rows(run: Path) -> list[dict]:
-    with (run / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture
