@@ -53,6 +53,10 @@ def parser() -> argparse.ArgumentParser:
         help=f"one of {', '.join(RECIPES)} (default: synthetic for synthetic data, else default); for retrieval one of "
         f"{', '.join(RETRIEVAL_RECIPES)} (default: retrieval)",
     )
+    p.add_argument(
+        "--start", type=Path, metavar="FILE",
+        help="of retrieval: begin with the weights of this checkpoint instead of ImageNet's and random ones",
+    )  # fmt: skip
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe")
     p.add_argument("--output", type=Path, help="folder of the run (default: runs/RECIPE-SEED)")
     p.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
@@ -77,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise SspeError(
                     "--incomplete is about the sentences of retrieval; add --task retrieval or leave it out."
                 )
+            if options.start:
+                raise SspeError("--start is about a checkpoint of retrieval; add --task retrieval or leave it out.")
             name = options.recipe or ("synthetic" if options.data == "synthetic" else "default")
             chosen = recipe(name, options.set)
             from sspe.training.localization import LocalizationRun as Run

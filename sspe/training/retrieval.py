@@ -17,6 +17,7 @@ from sspe.embedding.losses import structure_preserving_loss
 from sspe.embedding.optimiser import one_cycle
 from sspe.embedding.photo_sampling import PhotoBatch, PhotoCollate, PhotoSentenceDataset
 from sspe.embedding.sampling import EpochSampler
+from sspe.errors import CheckpointError
 from sspe.evaluation.retrieval import DIRECTIONS, measure_retrieval, table
 from sspe.matching import Matcher, MatcherSettings
 from sspe.photo import open_photo
@@ -24,6 +25,7 @@ from sspe.pipeline import autocast
 from sspe.retrieval_recipes import RetrievalRecipe
 from sspe.training.retrieval_data import RetrievalData
 from sspe.training.run import Run, log
+from sspe.vision.folding import load_collapsed
 
 WATCHED = 1000  # val photos measured after every epoch; always the same ones
 _FITTED = 256  # photos a part of what the analysis is fitted on
@@ -46,6 +48,8 @@ class RetrievalRun(Run):
         self.photos, self.val = self.data.photos, self.data.val
         torch.manual_seed(options.seed)
         self.model = Matcher(MatcherSettings(chosen.photos, chosen.network), self.data.text_encoder, pretrained=True)
+        if options.start and not options.resume:
+            self._start_from(options.start)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.model.precision = self.precision
         self.sentence_features = self.data.features.to(self.device)  # (U, T)
@@ -134,6 +138,18 @@ class RetrievalRun(Run):
         self.write_measured(self.model, about, measured)
         log.info("%s\n%s", self.best_checkpoint, table(measured))
 
+    def _start_from(self, path: Path) -> None:
+        """Take the weights of a checkpoint. Raises CheckpointError where its network or text encoder is another."""
+        tensors = load_checkpoint(path, Matcher.task)[0].state_dict()
+        own = self.model.state_dict()
+        differing = [name for name in {**own, **tensors} if _shape(own, name) != _shape(tensors, name)]
+        if differing:
+            raise CheckpointError(
+                f"Training cannot start from {path}: its {sorted(differing)[0]} differs from this run's; give this run "
+                "the --set options of the one that made it."
+            )
+        load_collapsed(self.model, tensors)
+
     def _begin(self, fine: bool) -> None:
         """What is trained from now on, everything or the branches alone, with its optimiser and schedule."""
         r, photos = self.recipe, self.model.photos
@@ -172,3 +188,8 @@ class RetrievalRun(Run):
             owners = np.repeat(np.arange(len(part)), [len(photo.sentences) for photo in part])
             rows = np.concatenate([photo.sentences for photo in part])
             yield self.frozen[start : start + len(part)][owners], self.data.features[rows].float()
+
+
+def _shape(tensors: dict[str, torch.Tensor], name: str) -> torch.Size | None:
+    """Of the tensor with this name; None where there is none."""
+    return tensors[name].shape if name in tensors else None

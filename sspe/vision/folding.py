@@ -157,3 +157,16 @@ def collapsed_state(network: nn.Module) -> dict[str, torch.Tensor]:
             prefix = f"{name}." if name else ""
             state[f"{prefix}weight"] = module.weight.detach() * module.scale
     return state
+
+
+def load_collapsed(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Give ``network``, whose convolutions are folded, the weights that ``state`` holds as plain ones.
+
+    The inverse of :func:`collapsed_state`; a channel whose scale is 0 keeps its own weights, for it is 0 anyway.
+    """
+    state = dict(state)
+    for name, module in network.named_modules():
+        if isinstance(module, FoldedConv2d) and module.scale is not None:
+            key = f"{name}.weight" if name else "weight"
+            state[key] = torch.where(module.scale == 0, module.weight.detach(), state[key] / module.scale)
+    network.load_state_dict(state)

@@ -232,3 +232,25 @@ def test_a_short_run_learns(tmp_path):
     losses = [float(row["loss"]) for row in rows(tmp_path / "run")]
     # The first fine-tuned epoch is the warm-up, whose steps are too small to show anything.
     assert losses[11] < 0.6 * losses[0] and losses[-1] < losses[13]
+
+
+def test_a_run_starts_with_the_weights_of_a_checkpoint(finished, scenes, tmp_path):
+    start = finished / "best.safetensors"
+    still = ["--set", "frozen_epochs=0", "--set", "epochs=1", "--set", "backbone_lr=0", "--set", "branch_lr=0"]
+    assert train(scenes, tmp_path / "run", "--start", start, *still) == 0
+    before, after = load_file(start), load_file(tmp_path / "run" / "best.safetensors")
+    for name in (name for name in before if "weight" in name or "bias" in name):
+        torch.testing.assert_close(after[name], before[name], rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--set", "network.hidden=16"], "its network."),
+        (["--task", "localization"], "--start is about a checkpoint of retrieval"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(finished, scenes, tmp_path, capsys, options, words):
+    assert train(scenes, tmp_path / "run", "--start", finished / "best.safetensors", *options) == 2
+    told = capsys.readouterr().err
+    assert words in told and "Traceback" not in told

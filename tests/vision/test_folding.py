@@ -9,7 +9,7 @@ from timm.layers import BatchNormAct2d
 from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
-from sspe.vision.folding import FoldedConv2d, collapse, collapsed_state, fold_batch_norm
+from sspe.vision.folding import FoldedConv2d, collapse, collapsed_state, fold_batch_norm, load_collapsed
 
 
 def settled(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -119,6 +119,18 @@ def test_a_collapsed_state_fits_another_collapsed_network():
     assert not torch.allclose(other(x), folded(x))
     other.load_state_dict(collapsed_state(folded))
     torch.testing.assert_close(other(x), folded(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_folded_network_takes_collapsed_weights():
+    folded, x = fold_batch_norm(small()), photos()
+    with torch.no_grad():
+        folded[0].scale[0] = 0
+    other = fold_batch_norm(settled(small(), seed=5))
+    with torch.no_grad():
+        other[0].scale[0] = 0
+    load_collapsed(other, collapsed_state(folded))
+    assert other[0].scale is not None and all(p.isfinite().all() for p in other.parameters())
+    torch.testing.assert_close(other(x), folded(x), rtol=1e-3, atol=1e-4)
 
 
 def test_one_folded_layer_alone_has_a_collapsed_state():
