@@ -88,7 +88,7 @@ class TextSettings:
     """The text side.
 
     Attributes:
-        encoder: a name of :data:`sspe.text.encoders.TEXT_ENCODERS`.
+        encoder: a name of :data:`sspe.text.encoders.TEXT_ENCODERS`, or several joined by "+", side by side.
         vectors: files of word vectors, GloVe or word2vec. "mean" reads them beside GloVe 6B 50-d; "hglmm" takes one in
             its place.
         head: of "mean", the head word's vector beside the mean.

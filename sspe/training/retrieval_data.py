@@ -14,7 +14,7 @@ from sspe.errors import SspeError
 from sspe.files import atomic_write, cache_dir, settings_key
 from sspe.options import INCOMPLETE
 from sspe.retrieval_recipes import RetrievalRecipe
-from sspe.text.encoders import TextEncoder, create_text_encoder
+from sspe.text.encoders import JoinedEncoder, TextEncoder, create_text_encoder
 
 _SENTENCES = 4096  # encoded at once
 
@@ -62,6 +62,8 @@ def text_features(encoder: TextEncoder, texts: list[str], dtype: torch.dtype) ->
 
     Those of an encoder that nothing was fitted for, the large one of them all, are kept on disk.
     """
+    if isinstance(encoder, JoinedEncoder):
+        return torch.cat([text_features(part, texts, dtype) for part in encoder.parts], dim=1)
     file = None
     if not encoder.state():
         key = settings_key(encoder.name, encoder.settings(), str(dtype), texts)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -180,6 +181,40 @@ def test_an_unknown_encoder_is_answered_with_the_known_ones():
         ):
             call()
     assert TEXT_ENCODERS == ("mean", "tfidf", "hglmm", "minilm")
+
+
+# Several side by side
+
+
+def test_joined_encoders_stand_side_by_side_and_survive_the_round_trip(monkeypatch):
+    monkeypatch.setattr("sspe.text.words.glove", lambda: WORDS)
+    texts = ["a red hat", "the woman's shirt", "zebra"]
+    settings = TextSettings("mean+tfidf", context=2)
+    parts = [create_text_encoder(replace(settings, encoder=name), texts) for name in ("mean", "tfidf")]
+    joined = create_text_encoder(settings, texts)
+    assert joined.name == "mean+tfidf" and joined.feature_size == sum(part.feature_size for part in parts)
+    asked = (["red hat", "zebra", "unknown"], [Context("the woman", ""), ALONE, Context("red", "hat")])
+    mean_features, tfidf_features = (part.encode(*asked) for part in parts)
+    found = joined.encode(*asked)
+    sizes = [part.phrase_size for part in parts] + [part.context_size for part in parts] * 2
+    own_mean, own_tfidf, mean_before, tfidf_before, mean_after, tfidf_after = found.split(sizes, dim=1)
+    assert torch.equal(torch.cat([own_mean, mean_before, mean_after], dim=1), mean_features)
+    assert torch.equal(torch.cat([own_tfidf, tfidf_before, tfidf_after], dim=1), tfidf_features)
+    loaded = load_text_encoder(joined.name, json.loads(json.dumps(joined.settings())), joined.state())
+    assert loaded.name == joined.name and torch.equal(loaded.encode(*asked), found)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mean+bert", "no text encoder 'bert'"),
+        ("mean+", "no text encoder ''"),
+        ("tfidf+mean+tfidf", "joins 'tfidf' to itself"),
+    ],
+)
+def test_what_cannot_be_joined_is_named(name, message):
+    with pytest.raises(CheckpointError, match=message):
+        create_text_encoder(TextSettings(name), ["a hat"])
 
 
 # tf-idf
