@@ -15,6 +15,7 @@ import torch
 
 from sspe.boxes import area
 
+TOP_OF_BANK = 0.995  # of the bank's regions score lower
 TEMPERATURE = 0.05  # of the softmax over candidates: a lead of a cosine of 0.05 makes one e times as likely
 EVIDENCE = (
     "score",  # cosine of the answer
@@ -60,6 +61,13 @@ def logistic(evidence: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(evidence @ weights[:-1] + weights[-1], -30, 30)))
 
 
+def bank_top(bank_scores: np.ndarray) -> np.ndarray:
+    """The 99.5th percentile (P,) of each phrase's scores (P, B) with the bank: how easily it fits anything."""
+    # A partition finds the percentile without sorting the whole bank.
+    place = int(TOP_OF_BANK * (bank_scores.shape[1] - 1))
+    return np.partition(bank_scores, place, axis=1)[:, place]
+
+
 def evidence_of(
     bank_scores: np.ndarray,
     scores: np.ndarray,
@@ -78,9 +86,7 @@ def evidence_of(
         agreement: a phrase's agreement on the answer, 0..1, see :func:`sspe.boxes.consensus`.
         photo_area: width x height, pixels.
     """
-    # A partition finds the percentile without sorting the whole bank.
-    place = int(0.995 * (bank_scores.shape[1] - 1))
-    top_of_bank = np.partition(bank_scores, place, axis=1)[:, place]
+    top_of_bank = bank_top(bank_scores)
     rows = []
     for i, (row, places, order) in enumerate(zip(scores, boxes, kept, strict=True)):
         best, score, answer = row.max(), row[order[0]], places[order[0]]

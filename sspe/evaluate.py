@@ -53,15 +53,17 @@ def parser() -> argparse.ArgumentParser:
             _add_localization_options(kind)
         if name == "retrieval":
             kind.add_argument(
-                "--regions",
-                nargs="?",
-                const=True,
-                default=False,
-                metavar="CHECKPOINT",
-                help="look for each phrase among the regions of a photo as well, with the shipped checkpoint for "
-                "localization or the one named",
+                "--plain",
+                action="store_true",
+                help="by the whole photo and the whole sentence alone; otherwise each noun phrase is also looked for "
+                "among the regions of the photo, which takes several times as long, and both are measured",
             )
-            kind.add_argument("--region-weight", type=float, metavar="W", help="with --regions: what they weigh")
+            kind.add_argument(
+                "--localizer",
+                metavar="CHECKPOINT",
+                help="what finds the phrases, as for `sspe localize` (default: shipped)",
+            )
+            kind.add_argument("--region-weight", type=float, metavar="W", help="what the regions weigh")
             kind.add_argument(
                 "--folds", type=int, metavar="PHOTOS", help="measure also folds of so many photos, and average"
             )
@@ -261,16 +263,19 @@ def _measure_retrieval(options: argparse.Namespace, progress: Callable[..., Iter
     check_fold(options.folds, len(captions))
     from sspe.retriever import Retriever
 
-    how = (options.device, options.precision)
-    if options.regions:
-        weight = () if options.region_weight is None else (options.region_weight,)
-        retriever = Retriever.from_pretrained(options.checkpoint, *how, options.regions, *weight)
-    elif options.region_weight is not None:
-        raise SspeError("--region-weight goes with --regions; add it.")
-    else:
-        retriever = Retriever.from_pretrained(options.checkpoint, *how)
-    scores, vectors = retrieve(retriever, captions, progress)
-    return {**measure_retrieval(scores, captions.owners, vectors, options.folds), "left_out": captions.left_out}
+    if options.plain and (options.localizer or options.region_weight is not None):
+        raise SspeError(
+            "--plain leaves regions out, so --localizer and --region-weight have no meaning; leave one out."
+        )
+    weight = {} if options.region_weight is None else {"region_weight": options.region_weight}
+    regions = not options.plain and (options.localizer or True)
+    retriever = Retriever.from_pretrained(options.checkpoint, options.device, options.precision, regions, **weight)
+    whole, with_regions, vectors = retrieve(retriever, captions, progress)
+    measured = measure_retrieval(whole, captions.owners, vectors, options.folds)
+    if with_regions is not None:
+        # Sentences among each other are compared without a photo, so regions have no part in it.
+        measured = {**measure_retrieval(with_regions, captions.owners, vectors, options.folds), "whole": measured}
+    return {**measured, "left_out": captions.left_out}
 
 
 def _count_and_folder(asked: Sequence[str]) -> tuple[int, Path]:

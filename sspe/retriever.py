@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sspe.calibration import bank_top
 from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
-from sspe.errors import SspeError
+from sspe.errors import CheckpointError, SspeError
 from sspe.localizer import Localizer
 from sspe.matching import PHOTOS, Matcher
 from sspe.photo import open_photo
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sspe.localizer import PhotoSource
 
 REGIONS = 100  # a photo, the best proposals: five times as many cost five times the memory
-REGION_WEIGHT = 0.7  # of the phrases' mean cosine beside the whole photo's
+REGION_WEIGHT = 0.5  # of what the regions say beside the whole photo; chosen on val
 _PHRASES = 4096  # encoded at once
 
 
@@ -55,12 +56,14 @@ class EmbeddedSentences:
     Attributes:
         embeddings: (M, E) float32 of unit length.
         phrases: (P, E') float32 of unit length, the noun phrases of all sentences; None with regions off.
+        usual: (P,) float32, the cosine with each phrase that one in 200 regions of other photos reaches.
         owners: (P,) int64, the sentence of each phrase, rising.
     """
 
     sentences: tuple[str, ...]
     embeddings: torch.Tensor
     phrases: torch.Tensor | None
+    usual: torch.Tensor | None
     owners: torch.Tensor | None
 
     def __len__(self) -> int:
@@ -84,6 +87,11 @@ class Retriever:
         region_weight: float = REGION_WEIGHT,
     ):
         """See :meth:`from_pretrained`; ``identity`` names the weights, for caches."""
+        if localizer is not None and localizer.pipeline.calibration is None:
+            raise CheckpointError(
+                "The checkpoint for localization has no bank of regions, by which a phrase's cosines are judged here; "
+                "take one that `sspe train` finished, or leave regions out."
+            )
         self.matcher = matcher.for_inference(device, precision)
         self.identity = identity
         self.localizer = localizer
@@ -110,7 +118,8 @@ class Retriever:
             region_weight: of what the regions say, beside the cosine of the whole photo and the whole sentence.
 
         Raises:
-            CheckpointError: there is none, it cannot be read, or it is for the other task.
+            CheckpointError: there is none, it cannot be read, it is for the other task, or the one for localization
+                is not calibrated.
         """
         path = find_checkpoint(name_or_path, Matcher.task)
         matcher, _ = load_checkpoint(path, Matcher.task)
@@ -144,37 +153,57 @@ class Retriever:
         _check_sentences(sentences)
         embeddings = self.matcher.embed_sentences(sentences)
         if self.localizer is None:
-            return EmbeddedSentences(tuple(sentences), embeddings, None, None)
+            return EmbeddedSentences(tuple(sentences), embeddings, None, None, None)
         phrases, contexts, owners = [], [], []
         for i, sentence in enumerate(sentences):
             for phrase in extract_phrases(sentence, pronouns=False):
                 phrases.append(phrase.text)
                 contexts.append(Context.of(sentence, phrase.start, phrase.end))
                 owners.append(i)
-        embed = self.localizer.pipeline.embed_phrases
-        starts = range(0, max(len(phrases), 1), _PHRASES)  # no phrase: one empty part, so that cat has its width
-        parts = [embed(phrases[i : i + _PHRASES], contexts[i : i + _PHRASES]) for i in starts]
-        return EmbeddedSentences(tuple(sentences), embeddings, torch.cat(parts), torch.tensor(owners, dtype=torch.long))
+        pipeline = self.localizer.pipeline
+        parts, usual = [], []
+        for i in range(0, max(len(phrases), 1), _PHRASES):  # no phrase: one empty part, so that cat has its width
+            parts.append(pipeline.embed_phrases(phrases[i : i + _PHRASES], contexts[i : i + _PHRASES]))
+            usual.append(bank_top(pipeline.scores(parts[-1], pipeline.calibration.bank).cpu().numpy()))
+        return EmbeddedSentences(
+            tuple(sentences),
+            embeddings,
+            torch.cat(parts),
+            torch.from_numpy(np.concatenate(usual)),
+            torch.tensor(owners, dtype=torch.long),
+        )
 
-    @torch.inference_mode()
     def scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
         """Scores (N, M) float32 of every photo with every sentence, the higher the better.
 
-        The cosine of photo and sentence, -1 to 1. With regions on, ``region_weight`` times the mean over the sentence's
-        noun phrases of the largest cosine of a region is added; a sentence without a noun phrase has the first alone.
+        The cosine of photo and sentence, -1 to 1; with regions on, ``region_weight`` times :meth:`region_scores` more.
         """
-        scores = self.matcher.scores(photos.embeddings, sentences.embeddings)
-        if photos.regions is not None and sentences.phrases is not None and len(sentences.phrases):
-            y, owners = sentences.phrases, sentences.owners.to(scores.device)  # (P, E'), (P,)
-            counts = torch.bincount(owners, minlength=len(sentences)).clamp(min=1)  # (M,)
-            for row, regions in zip(scores, photos.regions, strict=True):
-                best = (y @ regions.float().T).max(dim=1).values  # (P,)
-                row += self.region_weight * torch.zeros_like(row).index_add_(0, owners, best) / counts
-        return scores.cpu().numpy()
+        scores = self.whole_scores(photos, sentences)
+        if photos.regions is not None and sentences.phrases is not None:
+            scores += self.region_weight * self.region_scores(photos, sentences)
+        return scores
 
-    def sentence_vectors(self, sentences: Sequence[str]) -> np.ndarray:
-        """Unit vectors (M, E) float32 of whole sentences, whose dot products tell how alike two of them are."""
-        return self.matcher.embed_sentences(sentences).cpu().numpy()
+    def whole_scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
+        """Cosines (N, M) float32 of every whole photo with every whole sentence."""
+        return self.matcher.scores(photos.embeddings, sentences.embeddings).cpu().numpy()
+
+    @torch.inference_mode()
+    def region_scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
+        """What the regions say, (N, M) float32, about 0 where a photo shows a sentence's phrases as little as others.
+
+        The sum over a sentence's noun phrases of how far the largest cosine of a region exceeds what is usual for the
+        phrase, over the root of their number: a plain sum would favour long sentences and their mean short ones, whose
+        few phrases often fit by chance. 0 for a sentence without a noun phrase.
+        """
+        y, owners = sentences.phrases, sentences.owners.to(sentences.phrases.device)  # (P, E'), (P,)
+        usual = sentences.usual.to(y.device)
+        roots = torch.bincount(owners, minlength=len(sentences)).clamp(min=1).sqrt()  # (M,)
+        told = torch.zeros(len(photos), len(sentences), device=y.device)
+        for row, regions in zip(told, photos.regions, strict=True):
+            if len(y):
+                best = (y @ regions.float().T).max(dim=1).values  # (P,)
+                row.index_add_(0, owners, best - usual)
+        return (told / roots).cpu().numpy()
 
     def search_photos(
         self, sentence: str, photos: EmbeddedPhotos | Iterable[PhotoSource], top_k: int = 10

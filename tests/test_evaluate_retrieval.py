@@ -2,10 +2,11 @@
 
 import json
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sspe.data import captions
@@ -25,26 +26,32 @@ COLOURS = {
 class ColourRetriever:
     """A photo is its mean colour, a sentence the colour it names; they fit the better the nearer these are."""
 
-    loaded = ()
+    loaded, weight = (), None
 
     @classmethod
-    def from_pretrained(cls, *arguments):
-        cls.loaded = arguments
+    def from_pretrained(cls, *arguments, **weight):
+        cls.loaded, cls.weight = arguments, weight
         return cls()
+
+    @property
+    def localizer(self):
+        return self.loaded[3] or None
 
     def embed_photos(self, photos):
         return [open_photo(photo).mean(axis=(0, 1)) for photo in photos]
 
     def embed_sentences(self, sentences):
-        return [np.array(COLOURS[sentence.split()[1]]) for sentence in sentences]
+        named = [sentence.split()[1] for sentence in sentences]
+        directions = torch.eye(len(COLOURS))[[list(COLOURS).index(colour) for colour in named]]
+        return SimpleNamespace(colours=np.array([COLOURS[colour] for colour in named]), embeddings=directions)
 
-    def scores(self, photos_embedded, sentences_embedded):
-        apart = np.array(photos_embedded)[:, None] - np.array(sentences_embedded)
+    def whole_scores(self, photos, sentences):
+        apart = np.array(photos)[:, None] - sentences.colours
         return -np.linalg.norm(apart, axis=2).astype(np.float32)
 
-    def sentence_vectors(self, sentences):
-        directions = np.eye(len(COLOURS), dtype=np.float32)
-        return directions[[list(COLOURS).index(sentence.split()[1]) for sentence in sentences]]
+    def scores(self, photos, sentences):
+        """As if regions turned everything round: the farthest colour fits best."""
+        return -self.whole_scores(photos, sentences)
 
 
 @pytest.fixture(autouse=True)
@@ -81,10 +88,10 @@ def evaluate(capsys, *options):
     return code, out, err
 
 
-def measured(capsys, tmp_path, *options):
+def measured(capsys, tmp_path, *options, regions=False):
     """The figures a successful run writes, and the table it prints."""
     file = tmp_path / "deep" / "figures.json"
-    code, out, err = evaluate(capsys, *options, "--output", file)
+    code, out, err = evaluate(capsys, *options, "--output", file, *(() if regions else ("--plain",)))
     assert (code, err) == (0, "")
     return json.loads(file.read_text(encoding="utf-8")), out
 
@@ -141,20 +148,32 @@ def test_folds(capsys, tmp_path, data):
 
 
 def test_the_checkpoint_and_how_it_runs(capsys, data, retriever):
-    assert evaluate(capsys, "--data", data)[0] == 0
-    assert retriever.loaded == (None, "auto", "auto")
-    line = ("--data", data, "--checkpoint", "some.safetensors", "--device", "cpu", "--precision", "float32")
+    assert evaluate(capsys, "--data", data, "--plain")[0] == 0
+    assert (retriever.loaded, retriever.weight) == ((None, "auto", "auto", False), {})
+    line = ("--data", data, "--checkpoint", "some.safetensors", "--device", "cpu", "--precision", "float32", "--plain")
     assert evaluate(capsys, *line)[0] == 0
-    assert retriever.loaded == ("some.safetensors", "cpu", "float32")
+    assert retriever.loaded == ("some.safetensors", "cpu", "float32", False)
 
 
-def test_regions(capsys, data, retriever):
-    assert evaluate(capsys, "--data", data, "--regions")[0] == 0
-    assert retriever.loaded == (None, "auto", "auto", True)
-    assert evaluate(capsys, "--data", data, "--regions", "a.safetensors", "--region-weight", 0.5)[0] == 0
-    assert retriever.loaded == (None, "auto", "auto", "a.safetensors", 0.5)
-    code, out, err = evaluate(capsys, "--data", data, "--region-weight", 0.5)
-    assert (code, out, err) == (2, "", "--region-weight goes with --regions; add it.\n")
+def test_regions_have_their_say_unless_told_otherwise(capsys, tmp_path, data, retriever):
+    figures, table = measured(capsys, tmp_path, "--data", data, "--folds", 3, regions=True)
+    assert (retriever.loaded, retriever.weight) == ((None, "auto", "auto", True), {})
+    assert (
+        figures["sentence_to_image"]["recall_at_1"] == 0 and figures["whole"]["sentence_to_image"]["recall_at_1"] == 1
+    )
+    assert figures["folds"]["mean_recall"] < figures["whole"]["folds"]["mean_recall"] == 1
+    whole = figures.pop("whole")
+    assert whole == {k: v for k, v in measured(capsys, tmp_path, "--data", data, "--folds", 3)[0].items() if k in whole}
+    first, second = table.split("without regions")
+    assert "  0.00" in first and "100.00" in second and "2 folds of 3" in first and "2 folds of 3" in second
+    assert evaluate(capsys, "--data", data, "--localizer", "a.safetensors", "--region-weight", 0.5)[0] == 0
+    assert (retriever.loaded, retriever.weight) == ((None, "auto", "auto", "a.safetensors"), {"region_weight": 0.5})
+
+
+@pytest.mark.parametrize("options", [("--localizer", "a.safetensors"), ("--region-weight", 0.5)])
+def test_what_regions_weigh_has_no_meaning_without_them(capsys, data, options):
+    code, out, err = evaluate(capsys, "--data", data, "--plain", *options)
+    assert (code, out) == (2, "") and err.startswith("--plain leaves regions out") and err.count("\n") == 1
 
 
 def test_nothing_but_the_table_on_standard_output(capsys, data):

@@ -9,11 +9,12 @@ from PIL import Image
 
 import sspe
 import sspe.checkpoint
+from sspe.calibration import EVIDENCE, Calibration
 from sspe.checkpoint import load_checkpoint, save_checkpoint
 from sspe.errors import CheckpointError, PhotoError, SspeError
 from sspe.localizer import Localizer
 from sspe.phrases import extract_phrases
-from sspe.retriever import REGIONS, Retriever
+from sspe.retriever import REGION_WEIGHT, REGIONS, Retriever
 
 SENTENCES = [
     "A man and a large red ball.",
@@ -36,8 +37,19 @@ def retriever(matcher_file):
 
 
 @pytest.fixture(scope="module")
-def with_regions(matcher_file, checkpoint):
-    return Retriever.from_pretrained(matcher_file, "cpu", "float32", regions=checkpoint)
+def calibrated(make_pipeline, tmp_path_factory):
+    """The file of a pipeline for localization with a bank of 50 made regions."""
+    pipeline = make_pipeline()
+    bank = torch.nn.functional.normalize(torch.randn(50, 24, generator=torch.Generator().manual_seed(3)), dim=1)
+    pipeline.calibration = Calibration(bank, *torch.zeros(2, len(EVIDENCE) + 1))
+    path = tmp_path_factory.mktemp("calibrated") / "sspe-lite0.safetensors"
+    save_checkpoint(pipeline, path, {"recipe": "none", "data": "random weights"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def with_regions(matcher_file, calibrated):
+    return Retriever.from_pretrained(matcher_file, "cpu", "float32", regions=calibrated)
 
 
 def test_vectors_and_scores(retriever, photos):
@@ -48,9 +60,6 @@ def test_vectors_and_scores(retriever, photos):
     scores = retriever.scores(seen, read)
     assert scores.shape == (5, 4) and scores.dtype == np.float32
     np.testing.assert_allclose(scores, (seen.embeddings @ read.embeddings.T).numpy(), atol=1e-6)
-    vectors = retriever.sentence_vectors(SENTENCES)
-    assert vectors.dtype == np.float32
-    np.testing.assert_array_equal(vectors, read.embeddings.numpy())
 
 
 def test_ranked_photos(retriever, photos):
@@ -117,36 +126,38 @@ def test_nothing_to_embed(retriever, with_regions):
         seen, read = one.embed_photos([]), one.embed_sentences([])
         assert one.scores(seen, read).shape == (0, 0)
         assert one.scores(seen, one.embed_sentences(SENTENCES)).shape == (0, 4)
-        assert one.sentence_vectors([]).shape == (0, 24)
 
 
 # With regions
 
 
-def test_regions_add_the_phrases_best_cosines(with_regions, retriever, photos):
+def test_regions_add_how_far_the_phrases_best_cosines_exceed_the_usual(with_regions, retriever, photos):
     """Against a literal statement, phrase by phrase and photo by photo."""
     seen, read = with_regions.embed_photos(photos[:3]), with_regions.embed_sentences(SENTENCES)
     assert all(r.dtype == torch.float16 and 0 < len(r) <= REGIONS for r in seen.regions)
     plain = retriever.scores(retriever.embed_photos(photos[:3]), retriever.embed_sentences(SENTENCES))
     scores = with_regions.scores(seen, read)
     pipeline = with_regions.localizer.pipeline
+    bank = pipeline.calibration.bank
     for i, path in enumerate(photos[:3]):
         view = with_regions.localizer.see(path)
         regions = view.regions.embeddings[:REGIONS]
         for j, sentence in enumerate(SENTENCES):
-            best = []
+            surplus = []
             for phrase in extract_phrases(sentence, pronouns=False):
                 context = sspe.text.context.Context.of(sentence, phrase.start, phrase.end)
                 y = pipeline.embed_phrases([phrase.text], [context])
-                best.append(float((y @ regions.T).max()))
-            expected = plain[i, j] + 0.7 * (np.mean(best) if best else 0)
+                usual = sorted((y @ bank.T)[0].tolist())[48]  # of 50: 99.5 % from the lowest, rounded down
+                surplus.append(float((y @ regions.T).max()) - usual)
+            expected = plain[i, j] + REGION_WEIGHT * (sum(surplus) / len(surplus) ** 0.5 if surplus else 0)
             assert scores[i, j] == pytest.approx(expected, abs=2e-3)
     assert extract_phrases(SENTENCES[1], pronouns=False) == []
     np.testing.assert_allclose(scores[:, 1], plain[:, 1], atol=1e-6)
+    np.testing.assert_allclose(with_regions.whole_scores(seen, read), plain, atol=1e-6)
 
 
-def test_the_weight_of_regions(matcher_file, checkpoint, photos, retriever):
-    weightless = Retriever.from_pretrained(matcher_file, "cpu", "float32", regions=checkpoint, region_weight=0.0)
+def test_the_weight_of_regions(matcher_file, calibrated, photos, retriever):
+    weightless = Retriever.from_pretrained(matcher_file, "cpu", "float32", regions=calibrated, region_weight=0.0)
     scores = [
         one.scores(one.embed_photos(photos[:2]), one.embed_sentences(SENTENCES)) for one in (weightless, retriever)
     ]
@@ -158,13 +169,17 @@ def test_no_sentence_has_a_noun_phrase(with_regions, photos):
     assert with_regions.describe(photos[0], ["It rains.", "Why?"]).sentences
 
 
-def test_regions_of_the_shipped_checkpoint(matcher_file, checkpoint, monkeypatch, tmp_path):
-    (tmp_path / "sspe-lite0.safetensors").write_bytes(checkpoint.read_bytes())
-    monkeypatch.setattr(sspe.checkpoint, "SHIPPED", tmp_path)
+def test_regions_of_the_shipped_checkpoint(matcher_file, calibrated, monkeypatch):
+    monkeypatch.setattr(sspe.checkpoint, "SHIPPED", calibrated.parent)
     made = Retriever.from_pretrained(matcher_file, "cpu", regions=True)
-    assert made.localizer.identity == sspe.checkpoint.identity(checkpoint)
+    assert made.localizer.identity == sspe.checkpoint.identity(calibrated)
     with pytest.raises(CheckpointError, match="is a checkpoint for retrieval, and one for localization is needed"):
         Retriever.from_pretrained(matcher_file, "cpu", regions=matcher_file)
+
+
+def test_a_checkpoint_without_a_bank_has_no_say(matcher_file, checkpoint):
+    with pytest.raises(CheckpointError, match=r"has no bank of regions.*or leave regions out"):
+        Retriever.from_pretrained(matcher_file, "cpu", regions=checkpoint)
 
 
 # Checkpoints

@@ -39,15 +39,20 @@ PUBLISHED = (
 
 def retrieve(
     retriever: Retriever, captions: Captions, progress: Callable[[Iterable], Iterable] = lambda photos: photos
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of every photo against every sentence, (N, M) float32, and unit vectors of the sentences, (M, E) float32.
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Embed photos and sentences, and compare all with all.
 
-    Raises PhotoError for a photo that cannot be opened.
+    Returns:
+        The cosines of every whole photo with every whole sentence, (N, M) float32; the scores with regions, the same
+        shape, None where the retriever has none; and unit vectors of the sentences, (M, E) float32.
+
+    Raises:
+        PhotoError: a photo cannot be opened.
     """
-    sentences = captions.sentences
     photos = retriever.embed_photos(progress([photo.path for photo in captions]))
-    scores = retriever.scores(photos, retriever.embed_sentences(sentences))  # (N, M)
-    return scores, retriever.sentence_vectors(sentences)
+    sentences = retriever.embed_sentences(captions.sentences)
+    scores = None if retriever.localizer is None else retriever.scores(photos, sentences)
+    return retriever.whole_scores(photos, sentences), scores, sentences.embeddings.cpu().numpy()
 
 
 def measure_retrieval(
@@ -184,22 +189,29 @@ def _check(scores: np.ndarray, owners: np.ndarray, vectors: np.ndarray | None) -
 
 
 def table(measured: dict) -> str:
-    """The measures as text, recalls in percent."""
+    """The measures as text, recalls in percent; those of "whole", where there are such, below the others."""
     m = measured
     lines = [
         f"{m['sentences']} sentences of {m['photos']} photos; {m['protocol']}",
         f"{'':28}{'R@1':>8}{'R@5':>8}{'R@10':>8}{'median rank':>14}{'queries':>10}",
-        *_rows(m),
+        *_rows_and_folds(m),
     ]
-    if "folds" in m:
-        lines.append(f"the same in {m['folds']['count']} folds of {m['folds']['photos_per_fold']} photos, averaged")
-        lines += _rows(m["folds"])
+    if "whole" in m:
+        lines += ["by the whole photo and the whole sentence alone, without regions", *_rows_and_folds(m["whole"])]
     lines.append("published on the official test splits, so not comparable with figures on val or on other photos")
     lines.append(f"{'  R@1, R@5, R@10':44}{'image to sentence':>24}{'sentence to image':>24}")
     for title, *directions in PUBLISHED:
         cells = [f"{rates[i]:8.1f}" if i < len(rates) else f"{'':8}" for rates in directions for i in range(len(RANKS))]
         lines.append(f"  {title:42}{''.join(cells)}".rstrip())
     return "\n".join(lines)
+
+
+def _rows_and_folds(measured: dict) -> list[str]:
+    rows = _rows(measured)
+    if folds := measured.get("folds"):
+        rows.append(f"the same in {folds['count']} folds of {folds['photos_per_fold']} photos, averaged")
+        rows += _rows(folds)
+    return rows
 
 
 def _rows(measured: dict) -> list[str]:
