@@ -19,6 +19,7 @@ from ablation import (
     MEAN,
     SEEN,
     TFIDF,
+    VECTORS,
     Prepared,
     Row,
     finished,
@@ -33,6 +34,7 @@ from sspe.errors import SspeError
 
 RECIPE, FINE = "retrieval-frozen", "retrieval"
 MINILM = ("text.encoder=minilm",)
+JOINED, JOINED_MINILM = ("text.encoder=mean+tfidf", VECTORS), ("text.encoder=minilm+mean+tfidf", VECTORS)
 HGLMM, HGLMM_GLOVE = ("text.encoder=hglmm", *HGLMM), ("text.encoder=hglmm",)  # the recipe's own encoder is MiniLM
 PLAIN, STRUCTURE = "loss.sentence_structure=0", "loss.sentence_structure=0.1"
 FROM_PHOTOS, FROM_SENTENCES = "loss.sentence_anchor=0", "loss.photo_anchor=0"
@@ -62,10 +64,15 @@ ROWS = (
     Row("tf-idf", "text", "tf-idf", (*TFIDF, PLAIN), RECIPE),
     Row("hglmm-glove", "text", "HGLMM of GloVe 50-d", (*HGLMM_GLOVE, PLAIN), RECIPE),
     Row("minilm", "text", f"MiniLM ({SEEN})", (*MINILM, PLAIN), RECIPE),
+    Row("joined", "text", "mean and tf-idf side by side", (*JOINED, PLAIN), RECIPE),
+    Row("joined-minilm", "text", f"MiniLM ({SEEN}), mean and tf-idf side by side", (*JOINED_MINILM, PLAIN), RECIPE),
     Row("one-view", "photos", "the photo without its mirror image", (*HGLMM, PLAIN, "photos.views=one"), RECIPE),
     Row("crops", "photos", "ten crops of 224 pixels", (*HGLMM, PLAIN, "photos.views=crops", "photos.side=224"), RECIPE),
-    Row("fine-tuned", "fine-tuned", "HGLMM, structure, fine-tuned end to end", HGLMM, FINE),
-    Row("fine-tuned-minilm", "fine-tuned", f"MiniLM ({SEEN}), structure, fine-tuned end to end", MINILM, FINE),
+    Row("fine-tuned", "fine-tuned", "mean and tf-idf, structure, fine-tuned end to end", JOINED, FINE),
+    Row(
+        "fine-tuned-minilm", "fine-tuned", f"MiniLM ({SEEN}), mean and tf-idf, structure, fine-tuned end to end",
+        JOINED_MINILM, FINE,
+    ),
 )  # fmt: skip
 DIRECTIONS = {"image_to_sentence": (1, 5, 10), "sentence_to_image": (1, 5, 10), "sentence_to_sentence": (1,)}
 
