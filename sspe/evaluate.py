@@ -43,7 +43,8 @@ def parser() -> argparse.ArgumentParser:
         chosen.add_argument("--split", default="val", help="which photos of the data (default: %(default)s)")
         chosen.add_argument("--ids", type=Path, metavar="FILE", help="exactly these photos: one id a line")
         kind.add_argument("--photos", type=Path, help="folder of the photo files, where they do not lie in --data")
-        add_checkpoint_option(kind)
+        if name != "phrases":
+            add_checkpoint_option(kind)
         kind.add_argument("--limit", type=int, help="the first so many photos only")
         kind.add_argument("--output", type=Path, metavar="FILE.json", help="write the figures as JSON")
         kind.add_argument("--quiet", action="store_true", help="no progress bar")

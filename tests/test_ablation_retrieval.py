@@ -30,7 +30,7 @@ def test_every_row_has_a_recipe_and_a_name_of_its_own():
     assert len(set(names)) == len(names) and len({(row.recipe, row.changes) for row in ablation.ROWS}) == len(names)
     for row in ablation.ROWS:
         made = retrieval_recipe(row.recipe, [change.format(vectors="v.txt") for change in row.changes])
-        assert (made.text.encoder == "minilm") == ("has seen these captions" in row.about)
+        assert ("minilm" in made.text.encoder) == ("has seen these captions" in row.about)
         assert bool(made.epochs) == (row.group == "fine-tuned")
         structured = "structure" in row.about
         assert structured == bool(made.loss.sentence_structure) or made.network.kind == "cca"
