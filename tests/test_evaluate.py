@@ -28,7 +28,9 @@ def evaluate(checkpoint):
     """evaluate(capsys, measure, ROOT, *options) -> exit code, standard output, standard error."""
 
     def run(capsys, measure, data, *options):
-        line = [measure, "--data", data, "--checkpoint", checkpoint, "--quiet", *options]
+        line = [measure, "--data", data, "--quiet", *options]
+        if measure != "phrases" and "--checkpoint" not in line:
+            line += ["--checkpoint", checkpoint]
         if measure == "localization":
             line += ["--device", "cpu", "--precision", "float32"]
         try:
