@@ -1,6 +1,7 @@
 """A checkpoint: one ``.safetensors`` file that holds the whole model and loads offline.
 
-Tensors: the backbone, both branches, the text encoder's vectors and, once it is fitted, the calibration, float16.
+Tensors, float16: the backbone, both branches, the text encoder's vectors and, once it is there, the calibration of a
+pipeline or the bank of a matcher.
 Metadata (JSON strings): ``format``, ``version``, ``task``, ``settings``, ``text`` (name and settings of the text
 encoder), and ``about`` (training data, recipe, metrics, library versions), which nothing but people reads. The task
 says which model it is, see :data:`MODELS`; a file without one is older than the second task, and for localization.
@@ -17,7 +18,7 @@ import torch
 from sspe.calibration import Calibration
 from sspe.errors import CheckpointError
 from sspe.files import atomic_write
-from sspe.matching import Matcher, MatcherSettings
+from sspe.matching import Bank, Matcher, MatcherSettings
 from sspe.pipeline import Pipeline, PipelineSettings
 from sspe.text.encoders import load_text_encoder
 from sspe.vision.folding import collapse, collapsed_state
@@ -35,8 +36,9 @@ def save_checkpoint(model: Pipeline | Matcher, path: str | Path, about: dict) ->
     from safetensors.torch import save_file
 
     tensors = {**collapsed_state(model), **{f"text.{k}": v for k, v in model.text_encoder.state().items()}}
-    if isinstance(model, Pipeline) and model.calibration is not None:
-        tensors |= {f"calibration.{name}": tensor for name, tensor in vars(model.calibration).items()}
+    for part in ("calibration", "bank"):
+        if (values := getattr(model, part, None)) is not None:
+            tensors |= {f"{part}.{name}": tensor for name, tensor in vars(values).items()}
     tensors = {name: _half(tensor.detach().cpu().contiguous()) for name, tensor in tensors.items()}
     metadata = {
         "format": FORMAT,
@@ -89,12 +91,14 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Pipel
         text = json.loads(metadata["text"])
         about = json.loads(metadata["about"])
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-        vectors, calibration = _taken(tensors, "text."), _taken(tensors, "calibration.")
+        vectors, calibration, bank = (_taken(tensors, prefix) for prefix in ("text.", "calibration.", "bank."))
         model = model_class(settings, load_text_encoder(text["name"], text["settings"], vectors))
         collapse(model)
         model.load_state_dict(tensors)
         if calibration:
             model.calibration = Calibration(**calibration)
+        if bank:
+            model.bank = Bank(**bank)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} lacks or misnames a setting or a text vector ({error}); train it again."

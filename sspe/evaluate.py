@@ -56,8 +56,8 @@ def parser() -> argparse.ArgumentParser:
             kind.add_argument(
                 "--plain",
                 action="store_true",
-                help="by the whole photo and the whole sentence alone; otherwise each noun phrase is also looked for "
-                "among the regions of the photo, which takes several times as long, and both are measured",
+                help="as the paper measures: by the cosine of photo and sentence alone; otherwise with local scaling "
+                "and with noun phrases looked for among the regions of a photo, which takes several times as long",
             )
             kind.add_argument(
                 "--localizer",
@@ -266,17 +266,18 @@ def _measure_retrieval(options: argparse.Namespace, progress: Callable[..., Iter
 
     if options.plain and (options.localizer or options.region_weight is not None):
         raise SspeError(
-            "--plain leaves regions out, so --localizer and --region-weight have no meaning; leave one out."
+            "--plain leaves regions out, so --localizer and --region-weight have no meaning; leave them out."
         )
     weight = {} if options.region_weight is None else {"region_weight": options.region_weight}
     regions = not options.plain and (options.localizer or True)
     retriever = Retriever.from_pretrained(options.checkpoint, options.device, options.precision, regions, **weight)
-    whole, with_regions, vectors = retrieve(retriever, captions, progress)
-    measured = measure_retrieval(whole, captions.owners, vectors, options.folds)
-    if with_regions is not None:
-        # Sentences among each other are compared without a photo, so regions have no part in it.
-        measured = {**measure_retrieval(with_regions, captions.owners, vectors, options.folds), "whole": measured}
-    return {**measured, "left_out": captions.left_out}
+    scores, vectors = retrieve(retriever, captions, progress)
+    if options.plain:
+        scores = {"plain": scores["plain"]}
+    # Sentences among each other are compared without a photo: that measure is the same in all.
+    parts = {name: measure_retrieval(s, captions.owners, vectors, options.folds) for name, s in scores.items()}
+    _, measured = parts.popitem()
+    return {**measured, **parts, "left_out": captions.left_out}
 
 
 def _count_and_folder(asked: Sequence[str]) -> tuple[int, Path]:

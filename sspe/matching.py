@@ -16,6 +16,31 @@ from sspe.vision.photos import PhotoEncoder
 
 PHOTOS = 8  # a pass of the network
 SENTENCES = 4096  # a pass of the text branch
+NEAREST = 10  # neighbours whose mean cosine is the hubness; K of the source, see Bank
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Training photos and sentences, which tell how easily anything new fits; travels in the checkpoint.
+
+    Some sentences lie near every photo, and some photos near every sentence, so-called hubs: among the first ranks they
+    stand where they do not belong. Cross-domain similarity local scaling (Conneau et al., Word Translation Without
+    Parallel Data, ICLR 2018, section 2.3) takes from a cosine what is usual for either side, its hubness: the mean
+    cosine with its ten nearest neighbours on the other side. Here these come from the bank and not from what is being
+    searched, so that a score does not depend on what else there is.
+
+    Attributes:
+        photos: (B, E) float32 of unit length.
+        sentences: (C, E) float32 of unit length.
+    """
+
+    photos: torch.Tensor
+    sentences: torch.Tensor
+
+    def __post_init__(self) -> None:
+        for name, vectors in vars(self).items():
+            if vectors.ndim != 2 or not len(vectors):
+                raise ValueError(f"the bank's {name} have the shape {tuple(vectors.shape)}, expected (at least 1, E)")
 
 
 @dataclass(frozen=True)
@@ -51,6 +76,7 @@ class Matcher(nn.Module):
         self.photos = PhotoEncoder(settings.photos, pretrained)
         self.network = create_network(self.photos.feature_size, text_encoder.feature_size, settings.network)
         self.precision = "float32"
+        self.bank: Bank | None = None  # made after training
 
     @property
     def device(self) -> torch.device:
@@ -60,6 +86,8 @@ class Matcher(nn.Module):
     def for_inference(self, device: str | torch.device = "auto", precision: str = "auto") -> "Matcher":
         """Move to the device, choose the precision, and fix the weights; return self."""
         self.precision = fix_for_inference(self, device, precision)
+        if self.bank is not None:
+            self.bank = Bank(self.bank.photos.to(self.device), self.bank.sentences.to(self.device))
         return self
 
     @torch.inference_mode()
@@ -88,6 +116,22 @@ class Matcher(nn.Module):
     def scores(self, photos: torch.Tensor, sentences: torch.Tensor) -> torch.Tensor:
         """Scores (N, M) float32 of photo embeddings (N, E) with sentence embeddings (M, E): cosines, -1..1."""
         return self.network.scores(photos, sentences)
+
+    def photo_hubness(self, photos: torch.Tensor) -> torch.Tensor:
+        """How near each photo embedding (N, E) is to the bank's sentences: (N,) float32, 0 without a bank."""
+        return self._hubness(photos, self.bank and self.bank.sentences)
+
+    def sentence_hubness(self, sentences: torch.Tensor) -> torch.Tensor:
+        """How near each sentence embedding (M, E) is to the bank's photos: (M,) float32, 0 without a bank."""
+        return self._hubness(sentences, self.bank and self.bank.photos)
+
+    @torch.inference_mode()
+    def _hubness(self, embeddings: torch.Tensor, bank: torch.Tensor | None) -> torch.Tensor:
+        if bank is None:
+            return torch.zeros(len(embeddings), device=embeddings.device)
+        nearest = min(NEAREST, len(bank))
+        parts = [(part @ bank.T).topk(nearest, dim=1).values.mean(dim=1) for part in embeddings.split(SENTENCES)]
+        return torch.cat(parts)
 
     def _none(self) -> torch.Tensor:
         return torch.zeros(0, self.settings.network.embedding, device=self.device)

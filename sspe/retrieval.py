@@ -11,7 +11,7 @@ class RankedPhoto:
     Attributes:
         photo: its file as it was given; None for a picture given as pixels.
         index: its place among the photos that were searched, from 0.
-        score: the cosine of photo and sentence, -1 to 1, and with regions on what they say besides.
+        score: the higher the better, see :meth:`sspe.retriever.Retriever.scores`.
     """
 
     photo: str | None

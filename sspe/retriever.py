@@ -38,11 +38,13 @@ class EmbeddedPhotos:
     Attributes:
         files: of each photo its file as given; None for a picture given as pixels.
         embeddings: (N, E) float32 of unit length.
+        hubness: (N,) float32, how near each is to sentences that were not said of it; see :class:`sspe.matching.Bank`.
         regions: N tensors (R, E') float16 of unit length, the localizer's; None with regions off.
     """
 
     files: tuple[str | None, ...]
     embeddings: torch.Tensor
+    hubness: torch.Tensor
     regions: tuple[torch.Tensor, ...] | None
 
     def __len__(self) -> int:
@@ -55,6 +57,7 @@ class EmbeddedSentences:
 
     Attributes:
         embeddings: (M, E) float32 of unit length.
+        hubness: (M,) float32, how near each is to photos that it was not said of.
         phrases: (P, E') float32 of unit length, the noun phrases of all sentences; None with regions off.
         usual: (P,) float32, the cosine with each phrase that one in 200 regions of other photos reaches.
         owners: (P,) int64, the sentence of each phrase, rising.
@@ -62,6 +65,7 @@ class EmbeddedSentences:
 
     sentences: tuple[str, ...]
     embeddings: torch.Tensor
+    hubness: torch.Tensor
     phrases: torch.Tensor | None
     usual: torch.Tensor | None
     owners: torch.Tensor | None
@@ -146,14 +150,16 @@ class Retriever:
                 yield pixels
 
         embeddings = self.matcher.embed_photos(opened())
-        return EmbeddedPhotos(tuple(files), embeddings, tuple(regions) if self.localizer else None)
+        hubness = self.matcher.photo_hubness(embeddings)
+        return EmbeddedPhotos(tuple(files), embeddings, hubness, tuple(regions) if self.localizer else None)
 
     def embed_sentences(self, sentences: Sequence[str]) -> EmbeddedSentences:
         """The cheap half. Raises SspeError where a sentence is empty, or a single one is given instead of a list."""
         _check_sentences(sentences)
         embeddings = self.matcher.embed_sentences(sentences)
+        whole = (tuple(sentences), embeddings, self.matcher.sentence_hubness(embeddings))
         if self.localizer is None:
-            return EmbeddedSentences(tuple(sentences), embeddings, None, None, None)
+            return EmbeddedSentences(*whole, None, None, None)
         phrases, contexts, owners = [], [], []
         for i, sentence in enumerate(sentences):
             for phrase in extract_phrases(sentence, pronouns=False):
@@ -165,27 +171,31 @@ class Retriever:
         for i in range(0, max(len(phrases), 1), _PHRASES):  # no phrase: one empty part, so that cat has its width
             parts.append(pipeline.embed_phrases(phrases[i : i + _PHRASES], contexts[i : i + _PHRASES]))
             usual.append(bank_top(pipeline.scores(parts[-1], pipeline.calibration.bank).cpu().numpy()))
-        return EmbeddedSentences(
-            tuple(sentences),
-            embeddings,
-            torch.cat(parts),
-            torch.from_numpy(np.concatenate(usual)),
-            torch.tensor(owners, dtype=torch.long),
-        )
+        told = (torch.cat(parts), torch.from_numpy(np.concatenate(usual)), torch.tensor(owners, dtype=torch.long))
+        return EmbeddedSentences(*whole, *told)
 
     def scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
         """Scores (N, M) float32 of every photo with every sentence, the higher the better.
 
-        The cosine of photo and sentence, -1 to 1; with regions on, ``region_weight`` times :meth:`region_scores` more.
+        Those of :meth:`whole_scores`; with regions on, ``region_weight`` times :meth:`region_scores` more.
         """
         scores = self.whole_scores(photos, sentences)
         if photos.regions is not None and sentences.phrases is not None:
             scores += self.region_weight * self.region_scores(photos, sentences)
         return scores
 
-    def whole_scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
-        """Cosines (N, M) float32 of every whole photo with every whole sentence."""
+    def cosines(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
+        """Cosines (N, M) float32, -1 to 1, of every whole photo with every whole sentence: the paper's measure."""
         return self.matcher.scores(photos.embeddings, sentences.embeddings).cpu().numpy()
+
+    def whole_scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
+        """The cosines less the mean of both sides' hubness, (N, M) float32: local scaling.
+
+        Above 0 photo and sentence are nearer to each other than each is to its nearest strangers. The cosines
+        themselves where the checkpoint has no bank.
+        """
+        usual = (photos.hubness[:, None] + sentences.hubness) / 2  # (N, M)
+        return self.cosines(photos, sentences) - usual.cpu().numpy()
 
     @torch.inference_mode()
     def region_scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:

@@ -13,6 +13,7 @@ from sspe.calibration import EVIDENCE, Calibration
 from sspe.checkpoint import load_checkpoint, save_checkpoint
 from sspe.errors import CheckpointError, PhotoError, SspeError
 from sspe.localizer import Localizer
+from sspe.matching import Bank
 from sspe.phrases import extract_phrases
 from sspe.retriever import REGION_WEIGHT, REGIONS, Retriever
 
@@ -126,6 +127,41 @@ def test_nothing_to_embed(retriever, with_regions):
         seen, read = one.embed_photos([]), one.embed_sentences([])
         assert one.scores(seen, read).shape == (0, 0)
         assert one.scores(seen, one.embed_sentences(SENTENCES)).shape == (0, 4)
+
+
+# Local scaling
+
+
+def test_a_bank_takes_from_the_cosines_what_is_usual_for_either_side(make_matcher, photos, tmp_path):
+    """Against a literal statement; and through a checkpoint."""
+    matcher = make_matcher()
+    plain = Retriever(matcher, "cpu", "float32")
+    strangers, said = photos[6:18], [f"A {colour} ball {place}." for colour in ("red", "blue") for place in
+        ("on a box", "in a car", "under a hat", "by a dog", "near a man", "behind a woman")]  # fmt: skip
+    bank = Bank(plain.embed_photos(strangers).embeddings, plain.embed_sentences(said).embeddings)
+    cosines = plain.scores(plain.embed_photos(photos[:4]), plain.embed_sentences(SENTENCES))
+    with_strangers = plain.scores(plain.embed_photos(photos[:4]), plain.embed_sentences(said))
+    of_strangers = plain.scores(plain.embed_photos(strangers), plain.embed_sentences(SENTENCES))
+    matcher.bank = bank
+    save_checkpoint(matcher, tmp_path / "scaled.safetensors", {})
+    for scaled in (plain, Retriever.from_pretrained(tmp_path / "scaled.safetensors", "cpu", "float32")):
+        seen, read = scaled.embed_photos(photos[:4]), scaled.embed_sentences(SENTENCES)
+        found = scaled.scores(seen, read)
+        for i in range(4):
+            for j in range(len(SENTENCES)):
+                of_photo = np.mean(sorted(with_strangers[i])[-10:])
+                of_sentence = np.mean(sorted(of_strangers[:, j])[-10:])
+                assert found[i, j] == pytest.approx(cosines[i, j] - (of_photo + of_sentence) / 2, abs=3e-3)
+        np.testing.assert_allclose(scaled.cosines(seen, read), cosines, atol=3e-3)
+
+
+def test_a_bank_smaller_than_the_neighbourhood_and_an_empty_one(make_matcher, photos):
+    matcher = make_matcher()
+    one = Retriever(matcher, "cpu", "float32")
+    matcher.bank = Bank(one.embed_photos(photos[8:9]).embeddings, one.embed_sentences(["A dog."]).embeddings)
+    assert np.isfinite(one.scores(one.embed_photos(photos[:2]), one.embed_sentences(SENTENCES))).all()
+    with pytest.raises(ValueError, match=r"sentences have the shape \(0, 24\)"):
+        Bank(matcher.bank.photos, torch.zeros(0, 24))
 
 
 # With regions

@@ -35,24 +35,28 @@ PUBLISHED = (
     ("Flickr30K: this paper", (40.3, 68.9, 79.9), (29.7, 60.1, 72.1)),
     ("MSCOCO, 1,000 photos: this paper", (50.1, 79.7, 89.2), (39.6, 75.2, 86.9)),
 )
+_PARTS = {"whole": "without regions", "plain": "by the cosine of photo and sentence alone, as in the paper"}
 
 
 def retrieve(
     retriever: Retriever, captions: Captions, progress: Callable[[Iterable], Iterable] = lambda photos: photos
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Embed photos and sentences, and compare all with all.
 
     Returns:
-        The cosines of every whole photo with every whole sentence, (N, M) float32; the scores with regions, the same
-        shape, None where the retriever has none; and unit vectors of the sentences, (M, E) float32.
+        Scores of every photo with every sentence, (N, M) float32, by "plain" (the cosines), "whole" (these after local
+        scaling) and, where the retriever has them, "regions" (what these say added); and unit vectors of the sentences,
+        (M, E) float32.
 
     Raises:
         PhotoError: a photo cannot be opened.
     """
     photos = retriever.embed_photos(progress([photo.path for photo in captions]))
     sentences = retriever.embed_sentences(captions.sentences)
-    scores = None if retriever.localizer is None else retriever.scores(photos, sentences)
-    return retriever.whole_scores(photos, sentences), scores, sentences.embeddings.cpu().numpy()
+    scores = {"plain": retriever.cosines(photos, sentences), "whole": retriever.whole_scores(photos, sentences)}
+    if retriever.localizer is not None:
+        scores["regions"] = retriever.scores(photos, sentences)
+    return scores, sentences.embeddings.cpu().numpy()
 
 
 def measure_retrieval(
@@ -189,15 +193,16 @@ def _check(scores: np.ndarray, owners: np.ndarray, vectors: np.ndarray | None) -
 
 
 def table(measured: dict) -> str:
-    """The measures as text, recalls in percent; those of "whole", where there are such, below the others."""
+    """The measures as text, recalls in percent; those of "whole" and "plain", where there are such, below."""
     m = measured
     lines = [
         f"{m['sentences']} sentences of {m['photos']} photos; {m['protocol']}",
         f"{'':28}{'R@1':>8}{'R@5':>8}{'R@10':>8}{'median rank':>14}{'queries':>10}",
         *_rows_and_folds(m),
     ]
-    if "whole" in m:
-        lines += ["by the whole photo and the whole sentence alone, without regions", *_rows_and_folds(m["whole"])]
+    for name, about in _PARTS.items():
+        if name in m:
+            lines += [about, *_rows_and_folds(m[name])]
     lines.append("published on the official test splits, so not comparable with figures on val or on other photos")
     lines.append(f"{'  R@1, R@5, R@10':44}{'image to sentence':>24}{'sentence to image':>24}")
     for title, *directions in PUBLISHED:

@@ -19,7 +19,7 @@ from sspe.embedding.photo_sampling import PhotoBatch, PhotoCollate, PhotoSentenc
 from sspe.embedding.sampling import EpochSampler
 from sspe.errors import CheckpointError
 from sspe.evaluation.retrieval import DIRECTIONS, measure_retrieval, table
-from sspe.matching import Matcher, MatcherSettings
+from sspe.matching import Bank, Matcher, MatcherSettings
 from sspe.photo import open_photo
 from sspe.pipeline import autocast
 from sspe.retrieval_recipes import RetrievalRecipe
@@ -28,6 +28,7 @@ from sspe.training.run import Run, log
 from sspe.vision.folding import load_collapsed
 
 WATCHED = 1000  # val photos measured after every epoch; always the same ones
+BANK_PHOTOS, BANK_SENTENCES = 2048, 2  # photos of the bank, and of each so many sentences: 6 MB in the checkpoint
 _FITTED = 256  # photos a part of what the analysis is fitted on
 
 
@@ -123,20 +124,32 @@ class RetrievalRun(Run):
         if fine:
             x = self.model.embed_photos(open_photo(path) for path in self.bar(paths, desc=name))
         else:
-            with torch.inference_mode(), autocast(self.device, self.precision):
-                x = self.model.network.image(self.frozen_val[: len(paths)].to(self.device))
+            x = self._embed_frozen(self.frozen_val[: len(paths)])
         owners = captions.owners
         y = self.model.embed_text_features(self.data.val_features[: len(owners)])
         scores = self.model.scores(x, y).cpu().numpy()
         return measure_retrieval(scores, owners, y.cpu().numpy())
 
     def finish(self) -> None:
-        """Measure the best checkpoint, as it is on disk, on all val photos."""
+        """Measure the best checkpoint, as it is on disk, on all val photos by cosine, and give it its bank."""
         self.model, about = load_checkpoint(self.best_checkpoint, Matcher.task)
         self.model.for_inference(self.device, self.precision)
         measured = self.measure(self.val, "all val", fine=bool(self.recipe.epochs))
+        self.model.bank = self.make_bank()
         self.write_measured(self.model, about, measured)
         log.info("%s\n%s", self.best_checkpoint, table(measured))
+
+    def make_bank(self) -> Bank:
+        """Embeddings of some training photos, always the same ones, and of the first two sentences of each."""
+        rng = np.random.default_rng(0)
+        chosen = sorted(rng.choice(len(self.photos), min(BANK_PHOTOS, len(self.photos)), replace=False).tolist())
+        photos = [self.photos[i] for i in chosen]
+        if self.recipe.epochs:
+            x = self.model.embed_photos(open_photo(photo.path) for photo in self.bar(photos, desc="bank"))
+        else:
+            x = self._embed_frozen(self.frozen[chosen])
+        rows = np.concatenate([photo.sentences[:BANK_SENTENCES] for photo in photos])
+        return Bank(x, self.model.embed_text_features(self.data.features[rows]))
 
     def _start_from(self, path: Path) -> None:
         """Take the weights of a checkpoint. Raises CheckpointError where its network or text encoder is another."""
@@ -176,6 +189,12 @@ class RetrievalRun(Run):
                 for photos in (self.photos, self.val)
             )
         return train, val
+
+    @torch.inference_mode()
+    def _embed_frozen(self, features: torch.Tensor) -> torch.Tensor:
+        """Embeddings (N, E) of photos whose features (N, D) by the frozen backbone are known."""
+        with autocast(self.device, self.precision):
+            return self.model.network.image(features.to(self.device))
 
     def _fit(self) -> float:
         """Fit the canonical correlation analysis on every pair; one less the mean correlation, in place of a loss."""

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 import sspe.evaluate
 import sspe.training.run
 from sspe.checkpoint import load_checkpoint
+from sspe.data.captions import open_captions
+from sspe.photo import open_photo
 from sspe.train import main
 from sspe.training.retrieval import RetrievalRun
 
@@ -64,11 +66,23 @@ def test_the_checkpoint_says_how_it_was_made(finished, scenes):
 
 
 def test_metrics_are_those_of_the_evaluate_command(finished, scenes, tmp_path):
-    line = ["retrieval", "--data", scenes, "--checkpoint", finished / "best.safetensors", "--limit", 6, *CPU]
+    line = ["retrieval", "--data", scenes, "--checkpoint", finished / "best.safetensors", "--limit", 6, "--plain", *CPU]
     assert sspe.evaluate.main([str(part) for part in (*line, "--output", tmp_path / "again.json")]) == 0
     again = json.loads((tmp_path / "again.json").read_text())
     assert again.pop("left_out") == {}
     assert again == json.loads((finished / "metrics.json").read_text())
+
+
+def test_the_checkpoint_has_a_bank_of_training_photos_and_of_two_sentences_of_each(finished, scenes, tmp_path):
+    assert train(scenes, tmp_path / "frozen", "--set", "epochs=0") == 0
+    for run in (finished, tmp_path / "frozen"):
+        matcher, _ = load_checkpoint(run / "best.safetensors", "retrieval")
+        matcher.for_inference("cpu", "float32")
+        trained_on = list(open_captions(scenes, "train", limit=8))
+        x = matcher.embed_photos(open_photo(photo.path) for photo in trained_on)
+        y = matcher.embed_sentences([sentence for photo in trained_on for sentence in photo.sentences[:2]])
+        torch.testing.assert_close(matcher.bank.photos, x, atol=0.02, rtol=0)
+        torch.testing.assert_close(matcher.bank.sentences, y, atol=0.02, rtol=0)
 
 
 def test_the_branches_learn_first_then_everything_but_the_first_stages(finished, scenes, tmp_path):
@@ -151,7 +165,17 @@ def test_each_variant_is_a_setting(scenes, tmp_path, changes):
     if "photos.weights=random" in changes:  # those are not in the features' way back: another draw
         return
     # Through the checkpoint the same, but for the rounding of the weights.
-    line = ["retrieval", "--data", scenes, "--checkpoint", tmp_path / "run" / "best.safetensors", "--limit", 6, *CPU]
+    line = [
+        "retrieval",
+        "--data",
+        scenes,
+        "--checkpoint",
+        tmp_path / "run" / "best.safetensors",
+        "--limit",
+        6,
+        "--plain",
+        *CPU,
+    ]
     assert sspe.evaluate.main([str(part) for part in (*line, "--output", tmp_path / "again.json")]) == 0
     again = json.loads((tmp_path / "again.json").read_text())
     assert again["mean_recall"] == pytest.approx(measured["mean_recall"], abs=0.06)
