@@ -36,9 +36,9 @@ class RetrievalRecipe:
     photos: PhotoSettings = field(default_factory=PhotoSettings)
     network: NetworkSettings = field(default_factory=lambda: NetworkSettings(refiner=0))
     loss: MatchingLossSettings = field(default_factory=MatchingLossSettings)
-    # MiniLM's own training included Flickr30K and COCO captions, see sspe.text.minilm; with text.encoder=hglmm, mean
-    # or tfidf nothing has seen the captions of val and test.
-    text: TextSettings = field(default_factory=lambda: TextSettings(encoder="minilm", context=0, head=False))
+    # MiniLM's own training included Flickr30K and COCO captions, see sspe.text.minilm; with text.encoder=mean+tfidf
+    # nothing has seen the captions of val and test.
+    text: TextSettings = field(default_factory=lambda: TextSettings("minilm+mean+tfidf", context=0, head=False))
 
     def as_dict(self) -> dict:
         """Nested JSON-like values."""

