@@ -53,28 +53,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "localization":
             _add_localization_options(kind)
         if name == "retrieval":
-            kind.add_argument(
-                "--plain",
-                action="store_true",
-                help="as the paper measures: by the cosine of photo and sentence alone; otherwise with local scaling "
-                "and with noun phrases looked for among the regions of a photo, which takes several times as long",
-            )
-            kind.add_argument(
-                "--localizer",
-                metavar="CHECKPOINT",
-                help="what finds the phrases, as for `sspe localize` (default: shipped)",
-            )
-            kind.add_argument("--region-weight", type=float, metavar="W", help="what the regions weigh")
-            kind.add_argument(
-                "--folds", type=int, metavar="PHOTOS", help="measure also folds of so many photos, and average"
-            )
-            kind.add_argument(
-                "--incomplete",
-                choices=INCOMPLETE,
-                default="refuse",
-                help="what to do about photos with fewer than five sentences or without a file, and ids that occur "
-                "twice: %(choices)s (default: %(default)s)",
-            )
+            _add_retrieval_options(kind)
         if name == "proposals":
             kind.add_argument("--curve", type=Path, metavar="FILE.png", help="draw recall against the number of boxes")
     return p
@@ -113,6 +92,27 @@ def _add_localization_options(kind: argparse.ArgumentParser) -> None:
         )
 
 
+def _add_retrieval_options(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument(
+        "--plain",
+        action="store_true",
+        help="as the paper measures: by the cosine of photo and sentence alone; otherwise with local scaling and with "
+        "noun phrases looked for among the regions of a photo, which takes several times as long",
+    )
+    kind.add_argument(
+        "--localizer", metavar="CHECKPOINT", help="what finds the phrases, as for `sspe localize` (default: shipped)"
+    )
+    kind.add_argument("--region-weight", type=float, metavar="W", help="what the regions weigh (default: 0.5)")
+    kind.add_argument("--folds", type=int, metavar="PHOTOS", help="measure also folds of so many photos, and average")
+    kind.add_argument(
+        "--incomplete",
+        choices=INCOMPLETE,
+        default="refuse",
+        help="what to do about photos with fewer than five sentences or without a file, and ids that occur twice: "
+        "%(choices)s (default: %(default)s)",
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0 ok, 2 for a user's mistake."""
     options = parser().parse_args(arguments)
@@ -142,6 +142,8 @@ def _measure(options: argparse.Namespace) -> tuple[dict, str]:
         return measured, table(measured)
     if options.measure == "localization":
         _check_plain(options)
+    if options.measure == "retrieval":
+        _check_regions(options)
     if not options.data:
         raise SspeError("There is nothing to measure on; give --data, or --compare and two saved results.")
 
@@ -254,9 +256,18 @@ def _measure_plainly(
     return measured
 
 
+def _check_regions(options: argparse.Namespace) -> None:
+    """Raise SspeError where what was said of regions has no meaning."""
+    weight = options.region_weight
+    if options.plain and (options.localizer or weight is not None):
+        raise SspeError("--plain leaves regions out, and --localizer and --region-weight with them; leave these out.")
+    if weight is not None and not 0 <= weight < float("inf"):
+        raise SspeError(f"--region-weight is {weight}; give a number of at least 0.")
+
+
 def _measure_retrieval(options: argparse.Namespace, progress: Callable[..., Iterable]) -> dict:
     from sspe.data.captions import open_captions
-    from sspe.evaluation.retrieval import check_fold, measure_retrieval, retrieve
+    from sspe.evaluation.retrieval import check_fold, measure_retriever
 
     captions = open_captions(
         options.data, options.split, options.ids, options.limit, options.photos, incomplete=options.incomplete
@@ -264,20 +275,11 @@ def _measure_retrieval(options: argparse.Namespace, progress: Callable[..., Iter
     check_fold(options.folds, len(captions))
     from sspe.retriever import Retriever
 
-    if options.plain and (options.localizer or options.region_weight is not None):
-        raise SspeError(
-            "--plain leaves regions out, so --localizer and --region-weight have no meaning; leave them out."
-        )
     weight = {} if options.region_weight is None else {"region_weight": options.region_weight}
     regions = not options.plain and (options.localizer or True)
     retriever = Retriever.from_pretrained(options.checkpoint, options.device, options.precision, regions, **weight)
-    scores, vectors = retrieve(retriever, captions, progress)
-    if options.plain:
-        scores = {"plain": scores["plain"]}
-    # Sentences among each other are compared without a photo: that measure is the same in all.
-    parts = {name: measure_retrieval(s, captions.owners, vectors, options.folds) for name, s in scores.items()}
-    _, measured = parts.popitem()
-    return {**measured, **parts, "left_out": captions.left_out}
+    measured = measure_retriever(retriever, captions, options.plain, options.folds, progress)
+    return {**measured, "left_out": captions.left_out}
 
 
 def _count_and_folder(asked: Sequence[str]) -> tuple[int, Path]:

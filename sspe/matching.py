@@ -63,7 +63,7 @@ class MatcherSettings:
 class Matcher(nn.Module):
     """Photos -> photo embeddings; sentences -> sentence embeddings; both (·, E) float32 of unit length.
 
-    A score is one dot product (cosine, -1..1): nothing needs a photo and a sentence together.
+    They are compared by one dot product: nothing needs a photo and a sentence together.
     """
 
     task = "retrieval"
@@ -113,8 +113,8 @@ class Matcher(nn.Module):
             return self.network.text(features.to(self.device).float())
 
     @torch.inference_mode()
-    def scores(self, photos: torch.Tensor, sentences: torch.Tensor) -> torch.Tensor:
-        """Scores (N, M) float32 of photo embeddings (N, E) with sentence embeddings (M, E): cosines, -1..1."""
+    def cosines(self, photos: torch.Tensor, sentences: torch.Tensor) -> torch.Tensor:
+        """Cosines (N, M) float32, -1..1, of photo embeddings (N, E) with sentence embeddings (M, E)."""
         return self.network.scores(photos, sentences)
 
     def photo_hubness(self, photos: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image
 
 from sspe.calibration import bank_top
 from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
@@ -119,7 +120,7 @@ class Retriever:
             precision: "auto" (bfloat16 where the hardware has it), "float32" or "bfloat16".
             regions: look for each noun phrase of a sentence among 100 regions of a photo as well, with the shipped
                 checkpoint for localization (True) or another. It helps, and takes several times as long.
-            region_weight: of what the regions say, beside the cosine of the whole photo and the whole sentence.
+            region_weight: of what the regions say, beside the score of the whole photo and the whole sentence.
 
         Raises:
             CheckpointError: there is none, it cannot be read, it is for the other task, or the one for localization
@@ -137,7 +138,7 @@ class Retriever:
 
         Raises SspeError where a single photo is given instead of a list.
         """
-        if isinstance(photos, str | Path | np.ndarray):
+        if isinstance(photos, str | Path | np.ndarray | Image.Image):
             raise SspeError("A list of photos is searched, and a single one was given; put it into a list.")
         files: list[str | None] = []
         regions: list[torch.Tensor] = []
@@ -186,16 +187,18 @@ class Retriever:
 
     def cosines(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
         """Cosines (N, M) float32, -1 to 1, of every whole photo with every whole sentence: the paper's measure."""
-        return self.matcher.scores(photos.embeddings, sentences.embeddings).cpu().numpy()
+        return self.matcher.cosines(photos.embeddings, sentences.embeddings).cpu().numpy()
 
     def whole_scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
         """The cosines less the mean of both sides' hubness, (N, M) float32: local scaling.
 
-        Above 0 photo and sentence are nearer to each other than each is to its nearest strangers. The cosines
-        themselves where the checkpoint has no bank.
+        Above 0 photo and sentence are nearer to each other than the two are, on average, to their nearest strangers.
+        The cosines themselves where the checkpoint has no bank.
         """
-        usual = (photos.hubness[:, None] + sentences.hubness) / 2  # (N, M)
-        return self.cosines(photos, sentences) - usual.cpu().numpy()
+        scores = self.cosines(photos, sentences)
+        scores -= photos.hubness[:, None].cpu().numpy() / 2
+        scores -= sentences.hubness.cpu().numpy() / 2
+        return scores
 
     @torch.inference_mode()
     def region_scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
@@ -208,10 +211,11 @@ class Retriever:
         y, owners = sentences.phrases, sentences.owners.to(sentences.phrases.device)  # (P, E'), (P,)
         usual = sentences.usual.to(y.device)
         roots = torch.bincount(owners, minlength=len(sentences)).clamp(min=1).sqrt()  # (M,)
+        pipeline = self.localizer.pipeline
         told = torch.zeros(len(photos), len(sentences), device=y.device)
         for row, regions in zip(told, photos.regions, strict=True):
             if len(y):
-                best = (y @ regions.float().T).max(dim=1).values  # (P,)
+                best = pipeline.scores(y, regions.float()).max(dim=1).values  # (P,)
                 row.index_add_(0, owners, best - usual)
         return (told / roots).cpu().numpy()
 

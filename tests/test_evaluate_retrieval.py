@@ -1,7 +1,6 @@
 """`sspe evaluate retrieval`: from caption files to figures, by a retriever that sees colours and reads their names."""
 
 import json
-import re
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -51,8 +50,10 @@ class ColourRetriever:
         return -np.linalg.norm(apart, axis=2).astype(np.float32)
 
     def whole_scores(self, photos, sentences):
-        """As if everything were equally usual."""
-        return self.cosines(photos, sentences) - 1
+        """As if the first photo were a hub: it fits nothing any more."""
+        scores = self.cosines(photos, sentences)
+        scores[0] -= 1000
+        return scores
 
     def scores(self, photos, sentences):
         """As if regions turned everything round: the farthest colour fits best."""
@@ -163,14 +164,16 @@ def test_the_checkpoint_and_how_it_runs(capsys, data, retriever):
 def test_regions_have_their_say_unless_told_otherwise(capsys, tmp_path, data, retriever):
     figures, table = measured(capsys, tmp_path, "--data", data, "--folds", 3, regions=True)
     assert (retriever.loaded, retriever.weight) == ((None, "auto", "auto", True), {})
-    assert (
-        figures["sentence_to_image"]["recall_at_1"] == 0 and figures["whole"]["sentence_to_image"]["recall_at_1"] == 1
-    )
-    assert figures["folds"]["mean_recall"] < figures["whole"]["folds"]["mean_recall"] == 1
+    rates = [m["sentence_to_image"]["recall_at_1"] for m in (figures, figures["whole"], figures["plain"])]
+    assert rates == [0, pytest.approx(5 / 6), 1]
+    assert figures["folds"]["mean_recall"] < figures["plain"]["folds"]["mean_recall"] == 1
     plain = measured(capsys, tmp_path, "--data", data, "--folds", 3)[0]
-    assert figures["plain"] == figures["whole"] == {k: v for k, v in plain.items() if k != "left_out"}
-    first, second, third = re.split("without regions|as in the paper", table)
-    assert "  0.00" in first and "100.00" in second and "100.00" in third
+    assert (figures["measure"], plain["measure"]) == ("regions", "plain")
+    assert all(figures["plain"][d] == plain[d] for d in ("image_to_sentence", "sentence_to_image", "mean_recall"))
+    assert "sentence_to_sentence" not in figures["plain"] and not {"whole", "plain"} & plain.keys()
+    assert figures["sentence_to_sentence"] == plain["sentence_to_sentence"]
+    head, first, second, third = table.split("\nby ")
+    assert "  0.00" in first and " 83.33" in second and "100.00" in third and "100.00" not in head
     assert all("2 folds of 3" in part for part in (first, second, third))
     assert evaluate(capsys, "--data", data, "--localizer", "a.safetensors", "--region-weight", 0.5)[0] == 0
     assert (retriever.loaded, retriever.weight) == ((None, "auto", "auto", "a.safetensors"), {"region_weight": 0.5})
@@ -180,6 +183,12 @@ def test_regions_have_their_say_unless_told_otherwise(capsys, tmp_path, data, re
 def test_what_regions_weigh_has_no_meaning_without_them(capsys, data, options):
     code, out, err = evaluate(capsys, "--data", data, "--plain", *options)
     assert (code, out) == (2, "") and err.startswith("--plain leaves regions out") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("weight", ["-0.1", "nan", "inf"])
+def test_a_weight_that_is_none(capsys, data, weight):
+    code, out, err = evaluate(capsys, "--data", data, f"--region-weight={weight}")
+    assert (code, out) == (2, "") and err == f"--region-weight is {weight}; give a number of at least 0.\n"
 
 
 def test_nothing_but_the_table_on_standard_output(capsys, data):

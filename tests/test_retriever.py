@@ -260,6 +260,10 @@ def test_the_default_checkpoint(matcher_file, monkeypatch, tmp_path):
         (lambda r, photos: r.search_photos(" ", photos[:1]), "Sentence 1 of 1 is empty"),
         (lambda r, photos: r.search_photos("A dog.", []), "no photo to search"),
         (lambda r, photos: r.search_photos("A dog.", photos[0]), "single one was given; put it into a list"),
+        (
+            lambda r, photos: r.search_photos("A dog.", Image.open(photos[0])),
+            "single one was given; put it into a list",
+        ),
         (lambda r, photos: r.search_photos("A dog.", photos[:1], top_k=0), "top_k is 0"),
         (lambda r, photos: r.describe(photos[0], []), "no sentence to choose from"),
         (lambda r, photos: r.describe(photos[0], "A dog."), "A list of sentences is taken"),

@@ -43,4 +43,6 @@ def one_cycle(optimiser: torch.optim.Optimizer, steps: int, warm_up: float) -> t
     To be stepped after each of the ``steps``.
     """
     rates = [group["lr"] for group in optimiser.param_groups]
+    if warm_up * (steps + 1) == 1:  # the rise would take no step, and the scheduler divides by their number
+        warm_up *= 1 - 1e-6
     return torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps + 1, pct_start=warm_up)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RANKS = (1, 5, 10)
 DIRECTIONS = ("image_to_sentence", "sentence_to_image", "sentence_to_sentence")
-ROUNDING = 1e-6  # cosines of float32 vectors this close are a tie: equal sentences come out of a product that far apart
+ROUNDING = 1e-6  # float32 scores this close are a tie: equal sentences come out of encoder and product that far apart
 BLOCK = 500  # rows compared at once; of 25,000 sentences that is 50 MB
 
 # R@1/5/10 in percent, as published, image to sentence and sentence to image; what is not known to us is left out.
@@ -35,28 +35,42 @@ PUBLISHED = (
     ("Flickr30K: this paper", (40.3, 68.9, 79.9), (29.7, 60.1, 72.1)),
     ("MSCOCO, 1,000 photos: this paper", (50.1, 79.7, 89.2), (39.6, 75.2, 86.9)),
 )
-_PARTS = {"whole": "without regions", "plain": "by the cosine of photo and sentence alone, as in the paper"}
+# What photos and sentences are compared by, the most first.
+MEASURES = {
+    "regions": "by photo, sentence and regions, with local scaling",
+    "whole": "by photo and sentence, with local scaling",
+    "plain": "by the cosine of photo and sentence alone, as in the paper",
+}
 
 
-def retrieve(
-    retriever: Retriever, captions: Captions, progress: Callable[[Iterable], Iterable] = lambda photos: photos
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Embed photos and sentences, and compare all with all.
+def measure_retriever(
+    retriever: Retriever,
+    captions: Captions,
+    plain: bool = False,
+    fold: int | None = None,
+    progress: Callable[[Iterable], Iterable] = lambda photos: photos,
+) -> dict:
+    """Embed photos and sentences, compare all with all, and measure.
 
     Returns:
-        Scores of every photo with every sentence, (N, M) float32, by "plain" (the cosines), "whole" (these after local
-        scaling) and, where the retriever has them, "regions" (what these say added); and unit vectors of the sentences,
-        (M, E) float32.
+        What :func:`measure_retrieval` does, for the most that the retriever compares by, which "measure" names as in
+        :data:`MEASURES`: with ``plain`` the cosine alone. The lesser ones stand beside by their names, without
+        "sentence_to_sentence", in which photos have no part.
 
     Raises:
         PhotoError: a photo cannot be opened.
     """
     photos = retriever.embed_photos(progress([photo.path for photo in captions]))
     sentences = retriever.embed_sentences(captions.sentences)
-    scores = {"plain": retriever.cosines(photos, sentences), "whole": retriever.whole_scores(photos, sentences)}
-    if retriever.localizer is not None:
-        scores["regions"] = retriever.scores(photos, sentences)
-    return scores, sentences.embeddings.cpu().numpy()
+    compare = {"regions": retriever.scores, "whole": retriever.whole_scores, "plain": retriever.cosines}
+    names = ["plain"] if plain else [name for name in compare if name != "regions" or retriever.localizer is not None]
+    vectors = sentences.embeddings.cpu().numpy()
+    first, *others = names
+    return {
+        "measure": first,
+        **measure_retrieval(compare[first](photos, sentences), captions.owners, vectors, fold),
+        **{name: measure_retrieval(compare[name](photos, sentences), captions.owners, None, fold) for name in others},
+    }
 
 
 def measure_retrieval(
@@ -122,7 +136,7 @@ def image_to_sentence_ranks(scores: np.ndarray, owners: np.ndarray) -> np.ndarra
 
 def sentence_to_image_ranks(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
     """(M,) int64, from 1: the rank of its photo for every sentence."""
-    own = scores[owners, np.arange(len(owners))]  # (M,)
+    own = scores[owners, np.arange(len(owners))] - ROUNDING  # (M,)
     # The right photo is among those that score at least as high as itself, so the count is the rank.
     return sum((scores[start : start + BLOCK] >= own).sum(axis=0) for start in range(0, len(scores), BLOCK))
 
@@ -136,14 +150,14 @@ def sentence_to_sentence_ranks(vectors: np.ndarray, owners: np.ndarray) -> np.nd
         right = same.copy()
         here = np.arange(len(block))
         right[here, start + here] = False  # a sentence does not find itself
-        ranks.append(_ranks(block, right, ~same, ROUNDING))
+        ranks.append(_ranks(block, right, ~same))
     return np.concatenate(ranks)
 
 
-def _ranks(scores: np.ndarray, right: np.ndarray, wrong: np.ndarray, rounding: float = 0.0) -> np.ndarray:
+def _ranks(scores: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """Ranks of the rows, (B, M) each, that have a right answer."""
     best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
-    ranks = 1 + ((scores >= best - rounding) & wrong).sum(axis=1)
+    ranks = 1 + ((scores >= best - ROUNDING) & wrong).sum(axis=1)
     return ranks[right.any(axis=1)]
 
 
@@ -193,14 +207,15 @@ def _check(scores: np.ndarray, owners: np.ndarray, vectors: np.ndarray | None) -
 
 
 def table(measured: dict) -> str:
-    """The measures as text, recalls in percent; those of "whole" and "plain", where there are such, below."""
+    """The measures as text, recalls in percent; what names no measure was compared by cosine."""
     m = measured
     lines = [
         f"{m['sentences']} sentences of {m['photos']} photos; {m['protocol']}",
         f"{'':28}{'R@1':>8}{'R@5':>8}{'R@10':>8}{'median rank':>14}{'queries':>10}",
+        MEASURES[m.get("measure", "plain")],
         *_rows_and_folds(m),
     ]
-    for name, about in _PARTS.items():
+    for name, about in MEASURES.items():
         if name in m:
             lines += [about, *_rows_and_folds(m[name])]
     lines.append("published on the official test splits, so not comparable with figures on val or on other photos")

@@ -40,7 +40,7 @@ class TextEncoder(ABC):
 
         A whole sentence is encoded like a phrase, with no contexts.
 
-        What has no known word, a phrase or a side of its context, gives zeros.
+        What has no known word, a phrase or a side of its context, gives zeros; MiniLM knows some part of every word.
         """
         parts = [self._phrases(phrases)]
         if self.context:

@@ -54,6 +54,10 @@ class JoinedEncoder(TextEncoder):
             parts.append(_named(name).load(of_part, own))
         return cls(parts)
 
+    def split(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Views of what each part gave of phrases' own features (N, phrase_size), no context among them."""
+        return features.split([part.phrase_size for part in self.parts], dim=1)
+
     def _phrases(self, phrases: Sequence[str]) -> torch.Tensor:
         return torch.cat([part._phrases(phrases) for part in self.parts], dim=1)
 

@@ -1,4 +1,4 @@
-"""The mean of word vectors: the paper's simplest text feature, and the one of the shipped checkpoint."""
+"""The mean of word vectors: the paper's simplest text feature, and what the shipped localizer reads."""
 
 from collections.abc import Sequence
 

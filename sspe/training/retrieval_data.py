@@ -50,6 +50,12 @@ class RetrievalData:
         val = open_captions(options.data, options.val_split, limit=options.val_limit, **common)
         if len(train) < 2:
             raise SspeError(f"{options.data} has one photo to train on, and training compares photos; give more.")
+        both = {photo.id for photo in train} & {photo.id for photo in val}
+        if both:
+            raise SspeError(
+                f"{len(both)} photos, {min(both)} for one, are in the splits {options.train_split!r} and "
+                f"{options.val_split!r} alike; give data that lists its splits, or name others."
+            )
         photos, table = described_photos(train)
         text_encoder = create_text_encoder(recipe.text, train.sentences)
         features = text_features(text_encoder, table.texts, torch.float16)
@@ -63,7 +69,10 @@ def text_features(encoder: TextEncoder, texts: list[str], dtype: torch.dtype) ->
     Those of an encoder that nothing was fitted for, the large one of them all, are kept on disk.
     """
     if isinstance(encoder, JoinedEncoder):
-        return torch.cat([text_features(part, texts, dtype) for part in encoder.parts], dim=1)
+        features = torch.empty(len(texts), encoder.feature_size, dtype=dtype)
+        for part, columns in zip(encoder.parts, encoder.split(features), strict=True):
+            columns.copy_(text_features(part, texts, dtype))
+        return features
     file = None
     if not encoder.state():
         key = settings_key(encoder.name, encoder.settings(), str(dtype), texts)

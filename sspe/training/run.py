@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sspe.checkpoint import save_checkpoint
-from sspe.errors import CheckpointError
+from sspe.checkpoint import find_checkpoint, identity, save_checkpoint
+from sspe.errors import CheckpointError, PhotoError
 from sspe.files import atomic_write, make_folder
 from sspe.matching import Matcher
 from sspe.pipeline import Pipeline, pick_device, pick_precision
@@ -51,6 +51,7 @@ class Run(ABC):
         self.recipe, self.name, self.output, self.options = chosen, name, output, options
         self.device = pick_device(options.device)
         self.precision = pick_precision(self.device, options.precision)
+        self.start = find_checkpoint(options.start, "retrieval") if options.start else None
         self._state = self._old_state()
         make_folder(output)
         self.epoch, self.step_of_epoch, self.loss_of_epoch, self.best, self.rows = 0, 0, 0.0, -1.0, []
@@ -115,13 +116,16 @@ class Run(ABC):
         """A step on each batch that is left of the epoch; the epoch's mean loss."""
         saved = time.monotonic()
         bar = self.bar(batches, desc=f"epoch {self.epoch + 1}/{self.epochs}")
-        for batch in bar:
-            self.loss_of_epoch += step(batch)
-            self.step_of_epoch += 1
-            bar.set_postfix(loss=f"{self.loss_of_epoch / self.step_of_epoch:.4f}", refresh=False)
-            if time.monotonic() - saved > SAVE_EVERY:
-                self._save_state()
-                saved = time.monotonic()
+        try:
+            for batch in bar:
+                self.loss_of_epoch += step(batch)
+                self.step_of_epoch += 1
+                bar.set_postfix(loss=f"{self.loss_of_epoch / self.step_of_epoch:.4f}", refresh=False)
+                if time.monotonic() - saved > SAVE_EVERY:
+                    self._save_state()
+                    saved = time.monotonic()
+        except PhotoError as error:  # of a process that opens photos ahead: its traceback stands before the sentence
+            raise PhotoError(str(error).rpartition("PhotoError: ")[2].strip()) from None
         return self.loss_of_epoch / self.step_of_epoch
 
     def descend(self, loss: torch.Tensor, trained: list[nn.Parameter]) -> float:
@@ -158,6 +162,7 @@ class Run(ABC):
             "data": Path(self.options.data).name,
             "train_photos": self.train_photos(),
             "seed": self.options.seed,
+            **({"start": identity(self.start)} if self.start else {}),
             "epoch": self.epoch,
             "date": date.today().isoformat(),
             "watched_val": measured,
@@ -177,6 +182,7 @@ class Run(ABC):
             "best": self.best,
             "rows": self.rows,
             "random": torch.get_rng_state(),
+            "random_of_device": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
             **self.more_state(),
         }
         with atomic_write(self.output / "last.pt") as temporary:
@@ -206,7 +212,8 @@ class Run(ABC):
     def _command(self) -> str:
         """Everything a resumed run must share with its beginning, as text."""
         o = self.options
-        return json.dumps([self.recipe.as_dict(), o.seed, o.train_split, o.val_split, o.limit, o.val_limit])
+        data = [Path(o.data).name, o.train_split, o.val_split, o.limit, o.val_limit, o.incomplete]
+        return json.dumps([self.recipe.as_dict(), o.seed, data, identity(self.start) if self.start else None])
 
     def resume(self) -> None:
         """Go on where the run that --resume asks for was left; nothing where a new one begins."""
@@ -221,4 +228,6 @@ class Run(ABC):
         self.loss_of_epoch = state["loss_of_epoch"]
         self.best, self.rows = state["best"], state["rows"]
         torch.set_rng_state(state["random"])
+        if self.device.type == "cuda" and state["random_of_device"] is not None:
+            torch.cuda.set_rng_state(state["random_of_device"])
         log.info("resumed at epoch %d, step %d", self.epoch + 1, self.step_of_epoch)

@@ -151,14 +151,14 @@ def _torchvision(name: str, weights: str | None) -> nn.Module:
         file = Path(published.url).name
         raise CheckpointError(
             f"The ImageNet weights of {name} could not be fetched ({type(error).__name__}); download {published.url} "
-            f"elsewhere and set regions.weights=PATH to it, or put it into {torch.hub.get_dir()}/checkpoints/{file}."
+            f"elsewhere and give it as the setting `weights`, or put it into {torch.hub.get_dir()}/checkpoints/{file}."
         ) from None
 
 
 def _read_weights(path: str) -> dict[str, torch.Tensor]:
     """The state dictionary in a file that torch.save wrote."""
     if not Path(path).is_file():
-        raise CheckpointError(f"There is no file of weights {path}; check the path in regions.weights.")
+        raise CheckpointError(f"There is no file of weights {path}; check the setting `weights`.")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and its unpickler raise many kinds for a damaged or foreign file

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import sspe.evaluate
 import sspe.training.run
-from sspe.checkpoint import load_checkpoint
+from sspe.checkpoint import identity, load_checkpoint
 from sspe.data.captions import open_captions
 from sspe.photo import open_photo
 from sspe.train import main
@@ -69,7 +69,7 @@ def test_metrics_are_those_of_the_evaluate_command(finished, scenes, tmp_path):
     line = ["retrieval", "--data", scenes, "--checkpoint", finished / "best.safetensors", "--limit", 6, "--plain", *CPU]
     assert sspe.evaluate.main([str(part) for part in (*line, "--output", tmp_path / "again.json")]) == 0
     again = json.loads((tmp_path / "again.json").read_text())
-    assert again.pop("left_out") == {}
+    assert (again.pop("left_out"), again.pop("measure")) == ({}, "plain")
     assert again == json.loads((finished / "metrics.json").read_text())
 
 
@@ -265,6 +265,75 @@ def test_a_run_starts_with_the_weights_of_a_checkpoint(finished, scenes, tmp_pat
     before, after = load_file(start), load_file(tmp_path / "run" / "best.safetensors")
     for name in (name for name in before if "weight" in name or "bias" in name):
         torch.testing.assert_close(after[name], before[name], rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [["frozen_epochs=2"], ["frozen_epochs=2", "epochs=0"]])
+def test_a_run_that_started_with_weights_is_resumed_with_them(finished, scenes, tmp_path, monkeypatch, changes):
+    options = ["--start", finished / "best.safetensors", *(part for c in changes for part in ("--set", c))]
+    assert train(scenes, tmp_path / "whole", *options) == 0
+    watch, watched = RetrievalRun.watch, []
+
+    def stop_after_the_first_epoch(self):
+        watched.append(self.epoch)
+        if len(watched) == 2:
+            raise KeyboardInterrupt
+        return watch(self)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(RetrievalRun, "watch", stop_after_the_first_epoch)
+        assert train(scenes, tmp_path / "parts", *options) == 130
+    assert train(scenes, tmp_path / "parts", "--resume", *options) == 0
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    _, about = load_checkpoint(tmp_path / "parts" / "best.safetensors", "retrieval")
+    assert about["start"] == identity(finished / "best.safetensors")
+    other = ["--resume", *options[2:]]
+    assert train(scenes, tmp_path / "parts", *other) == 2  # without --start it is another run
+
+
+def test_a_start_that_reads_other_words_is_refused(finished, scenes, tmp_path, capsys):
+    assert train(scenes, tmp_path / "first", "--set", "text.encoder=tfidf", "--set", "text.vocabulary=20") == 0
+    words = (
+        "--set",
+        "text.encoder=tfidf",
+        "--set",
+        "text.vocabulary=20",
+        "--train-split",
+        "val",
+        "--val-split",
+        "train",
+    )
+    assert train(scenes, tmp_path / "second", "--start", tmp_path / "first" / "best.safetensors", *words) == 2
+    assert "its text encoder differs from this run's" in capsys.readouterr().err
+
+
+def test_a_photo_that_cannot_be_opened_is_one_sentence(scenes, tmp_path, capsys):
+    data = shutil.copytree(scenes, tmp_path / "data")
+    broken = (data / "train.txt").read_text().split()[3]
+    (data / "flickr30k-images" / f"{broken}.jpg").write_bytes(b"no photo")
+    assert train(data, tmp_path / "run", "--set", "frozen_epochs=0") == 2
+    last = capsys.readouterr().err.rstrip().splitlines()
+    assert f"{broken}.jpg" in last[-1] and not any("Traceback" in line or "Caught" in line for line in last)
+
+
+def test_photos_to_train_and_to_measure_on_are_different_ones(scenes, tmp_path, capsys):
+    assert train(scenes, tmp_path / "run", "--val-split", "train") == 2
+    assert "6 photos, " in (told := capsys.readouterr().err) and "in the splits 'train' and 'train' alike" in told
+
+
+def test_sentences_are_read_side_by_side_with_minilm(scenes, tmp_path, monkeypatch):
+    """The default way, in small: kept features, a bank of some of the photos, and through the checkpoint."""
+    monkeypatch.setattr("sspe.training.retrieval.BANK_PHOTOS", 3)
+    monkeypatch.setenv("SSPE_CACHE", str(tmp_path / "cache"))
+    options = ("--set", "text.encoder=minilm+tfidf", "--set", "epochs=0")
+    assert train(scenes, tmp_path / "first", *options) == 0
+    kept = sorted((tmp_path / "cache" / "texts").iterdir())
+    assert len(kept) == 2  # MiniLM's, of training and of val; tf-idf is fitted anew
+    kept[0].write_bytes(b"damaged")
+    assert train(scenes, tmp_path / "second", *options) == 0
+    assert same(weights(tmp_path / "first"), weights(tmp_path / "second"))
+    matcher, _ = load_checkpoint(tmp_path / "second" / "best.safetensors", "retrieval")
+    assert matcher.text_encoder.name == "minilm+tfidf" and matcher.bank.photos.shape == (3, 32)
+    assert matcher.bank.sentences.shape == (6, 32)
 
 
 @pytest.mark.parametrize(
