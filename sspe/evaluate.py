@@ -102,7 +102,7 @@ def _add_retrieval_options(kind: argparse.ArgumentParser) -> None:
     kind.add_argument(
         "--localizer", metavar="CHECKPOINT", help="what finds the phrases, as for `sspe localize` (default: shipped)"
     )
-    kind.add_argument("--region-weight", type=float, metavar="W", help="what the regions weigh (default: 0.5)")
+    kind.add_argument("--region-weight", type=float, metavar="W", help="what the regions weigh (default: 0.4)")
     kind.add_argument("--folds", type=int, metavar="PHOTOS", help="measure also folds of so many photos, and average")
     kind.add_argument(
         "--incomplete",

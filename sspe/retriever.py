@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sspe.localizer import PhotoSource
 
 REGIONS = 100  # a photo, the best proposals: five times as many cost five times the memory
-REGION_WEIGHT = 0.5  # of what the regions say beside the whole photo; chosen on val
+REGION_WEIGHT = 0.4  # of what the regions say beside the whole photo; chosen on val
 _PHRASES = 4096  # encoded at once
 
 
