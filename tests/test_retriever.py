@@ -9,6 +9,7 @@ from PIL import Image
 
 import sspe
 import sspe.checkpoint
+import sspe.evaluate
 from sspe.calibration import EVIDENCE, Calibration
 from sspe.checkpoint import load_checkpoint, save_checkpoint
 from sspe.errors import CheckpointError, PhotoError, SspeError
@@ -198,6 +199,12 @@ def test_the_weight_of_regions(matcher_file, calibrated, photos, retriever):
         one.scores(one.embed_photos(photos[:2]), one.embed_sentences(SENTENCES)) for one in (weightless, retriever)
     ]
     np.testing.assert_allclose(*scores, atol=1e-6)
+
+
+def test_the_help_names_the_default_weight(capsys):
+    with pytest.raises(SystemExit):
+        sspe.evaluate.main(["retrieval", "--help"])
+    assert f"what the regions weigh (default: {REGION_WEIGHT})" in " ".join(capsys.readouterr().out.split())
 
 
 def test_no_sentence_has_a_noun_phrase(with_regions, photos):
