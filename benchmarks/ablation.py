@@ -200,9 +200,9 @@ def run(rows: Sequence[Row], options: argparse.Namespace) -> list[tuple[str, str
 
 def prepared(row: Row, parsed: argparse.Namespace) -> Prepared:
     """A run of ``sspe train`` with the options parsed from the row's command."""
-    from sspe.recipes import recipe
     from sspe.training.localization import LocalizationRun
     from sspe.training.localization_data import TrainingData
+    from sspe.training.recipes import recipe
 
     made = recipe(row.recipe, parsed.set)
     return Prepared(

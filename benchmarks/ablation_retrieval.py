@@ -122,7 +122,7 @@ def command(row: Row, seed: int, options: argparse.Namespace) -> list[str]:
 
 def prepared(row: Row, parsed: argparse.Namespace) -> Prepared:
     """A run of ``sspe train`` with the options parsed from the row's command."""
-    from sspe.retrieval_recipes import retrieval_recipe
+    from sspe.training.recipes import retrieval_recipe
     from sspe.training.retrieval import RetrievalRun
     from sspe.training.retrieval_data import RetrievalData
 

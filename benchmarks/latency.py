@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from sspe import Localizer
-from sspe.photo import open_photo
+from sspe.vision.photo import open_photo
 
 PHOTO = Path(__file__).resolve().parent.parent / "assets" / "photographer.jpg"
 SENTENCE = "A man in a black coat looks through a camera on a tripod."
@@ -36,17 +36,17 @@ def main() -> None:
         with Image.open(PHOTO) as photo:
             photo.convert("RGB").resize((640, 480)).save(file, quality=90)
         pixels = open_photo(file)
-        boxes = localizer.pipeline.edge_boxes(pixels)
+        boxes = localizer.model.edge_boxes(pixels)
         view = localizer.see(file)
         work: dict[str, Callable[[], object]] = {
             "first answer": lambda: localizer(file, SENTENCE),
             "  open the photo": lambda: open_photo(file),
-            "  Edge Boxes": lambda: localizer.pipeline.edge_boxes(pixels),
-            "  embed the regions": lambda: localizer.pipeline.embed_regions(pixels, boxes),
+            "  Edge Boxes": lambda: localizer.model.edge_boxes(pixels),
+            "  embed the regions": lambda: localizer.model.embed_regions(pixels, boxes),
             "  ground the sentence": lambda: localizer.ground(view, SENTENCE),
             "a further sentence": lambda: localizer.ground(view, FURTHER),
         }
-        print(f"{localizer.pipeline.device}, {localizer.pipeline.precision}, {len(boxes)} regions, ms")
+        print(f"{localizer.model.device}, {localizer.model.precision}, {len(boxes)} regions, ms")
         print(f"{'':24}{'median':>8}{'90 %':>8}")
         for name, call in work.items():
             milliseconds = _timed(call, options.repeats)

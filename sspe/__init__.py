@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sspe.errors import CheckpointError, DataError, PhotoError, SspeError
-    from sspe.localization import Localization, LocalizedPhrase
     from sspe.localizer import Localizer, PhotoView
-    from sspe.phrases import Phrase, extract_phrases, phrases_at
+    from sspe.phrases.chunker import Phrase, extract_phrases, phrases_at
+    from sspe.results import Localization, LocalizedPhrase
     from sspe.retriever import Retriever
 
 # Names load on first use: importing torch takes seconds that `--help` should not.
 _HOMES = {
     "Localizer": "sspe.localizer",
     "PhotoView": "sspe.localizer",
-    "Localization": "sspe.localization",
-    "LocalizedPhrase": "sspe.localization",
+    "Localization": "sspe.results",
+    "LocalizedPhrase": "sspe.results",
     "Retriever": "sspe.retriever",
-    "Phrase": "sspe.phrases",
-    "extract_phrases": "sspe.phrases",
-    "phrases_at": "sspe.phrases",
+    "Phrase": "sspe.phrases.chunker",
+    "extract_phrases": "sspe.phrases.chunker",
+    "phrases_at": "sspe.phrases.chunker",
     "SspeError": "sspe.errors",
     "PhotoError": "sspe.errors",
     "DataError": "sspe.errors",

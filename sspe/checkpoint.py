@@ -1,7 +1,7 @@
 """A checkpoint: one ``.safetensors`` file that holds the whole model and loads offline.
 
 Tensors, float16: the backbone, both branches, the text encoder's vectors and, once it is there, the calibration of a
-pipeline or the bank of a matcher.
+model or the bank of a model.
 Metadata (JSON strings): ``format``, ``version``, ``task``, ``settings``, ``text`` (name and settings of the text
 encoder), and ``about`` (training data, recipe, metrics, library versions), which nothing but people reads. The task
 says which model it is, see :data:`MODELS`; a file without one is older than the second task, and for localization.
@@ -15,11 +15,12 @@ from pathlib import Path
 
 import torch
 
-from sspe.calibration import Calibration
 from sspe.errors import CheckpointError
 from sspe.files import atomic_write
-from sspe.matching import Bank, Matcher, MatcherSettings
-from sspe.pipeline import Pipeline, PipelineSettings
+from sspe.models.calibration import Calibration
+from sspe.models.localization import LocalizationModel
+from sspe.models.retrieval import Bank, RetrievalModel
+from sspe.settings import LocalizationModelSettings, RetrievalModelSettings
 from sspe.text.encoders import load_text_encoder
 from sspe.vision.folding import collapse, collapsed_state
 
@@ -27,11 +28,14 @@ FORMAT = "sspe"
 VERSION = "2"
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULTS = {"localization": "sspe-lite0", "retrieval": "sspe-retrieval"}  # by task: what is loaded unless named
-MODELS = {"localization": (Pipeline, PipelineSettings), "retrieval": (Matcher, MatcherSettings)}
+MODELS = {
+    "localization": (LocalizationModel, LocalizationModelSettings),
+    "retrieval": (RetrievalModel, RetrievalModelSettings),
+}
 USED_BY = {"localization": "Localizer and `sspe localize`", "retrieval": "Retriever and `sspe evaluate retrieval`"}
 
 
-def save_checkpoint(model: Pipeline | Matcher, path: str | Path, about: dict) -> None:
+def save_checkpoint(model: LocalizationModel | RetrievalModel, path: str | Path, about: dict) -> None:
     """Write the model and what is known ``about`` it (JSON-like); the file appears whole or not at all."""
     from safetensors.torch import save_file
 
@@ -52,8 +56,8 @@ def save_checkpoint(model: Pipeline | Matcher, path: str | Path, about: dict) ->
         save_file(tensors, temporary, metadata)
 
 
-def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Pipeline | Matcher, dict]:
-    """The model, in float32 on the CPU, and what is known about it: a Pipeline, or a Matcher for task "retrieval".
+def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[LocalizationModel | RetrievalModel, dict]:
+    """The model, in float32 on the CPU, and what is known about it: that of the task.
 
     Raises CheckpointError, one sentence, when the file is missing, no checkpoint of ours, of an unknown version, for
     another task, or lacks a tensor.

@@ -1,5 +1,6 @@
-"""The console command: ``sspe NAME ...`` is ``python -m sspe.NAME ...``."""
+"""The console command: ``sspe NAME ...`` is ``python -m sspe.NAME ...``; and the options that commands share."""
 
+import argparse
 import importlib
 import sys
 
@@ -22,6 +23,17 @@ def main() -> int:
         return 0
     print(usage if not name else f"There is no command {name!r}.\n{usage}", file=sys.stderr)
     return 2
+
+
+def add_checkpoint_option(parser: argparse.ArgumentParser) -> None:
+    """--checkpoint, for `from_pretrained`: None is the shipped one."""
+    parser.add_argument("--checkpoint", help="a .safetensors file, a name or a repository (default: the shipped one)")
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """--device and --precision, for `from_pretrained`."""
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16 (default: %(default)s)")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sspe.cli import add_checkpoint_option, add_device_options
 from sspe.errors import SspeError
 from sspe.files import atomic_write, check_writable, make_folder
-from sspe.options import INCOMPLETE, add_checkpoint_option, add_device_options
+from sspe.settings import INCOMPLETE
 
 if TYPE_CHECKING:
     from sspe.data.records import AnnotatedPhoto
@@ -185,12 +186,12 @@ def _measure(options: argparse.Namespace) -> tuple[dict, str]:
 def _measure_localization(
     options: argparse.Namespace, photos: Sequence[AnnotatedPhoto], progress: Callable[..., Iterable]
 ) -> dict:
-    from sspe.data.feature_store import FeatureStore
+    from sspe.data.caches import FeatureStore
     from sspe.evaluation.absent import choose_absent
-    from sspe.evaluation.calibration import fit
     from sspe.evaluation.comparison import save_results
+    from sspe.evaluation.cross_fitting import fit
+    from sspe.evaluation.examples import draw_results, typical, worst
     from sspe.evaluation.localization import localize_annotated, measure_localization
-    from sspe.evaluation.pictures import draw_results, typical, worst
     from sspe.evaluation.probabilities import draw_reliability
     from sspe.localizer import Localizer
 
@@ -200,17 +201,17 @@ def _measure_localization(
         if asked
     ]
     localizer = Localizer.from_pretrained(options.checkpoint, options.device, options.precision)
-    pipeline = localizer.pipeline
-    calibrated = pipeline.calibration is not None
+    model = localizer.model
+    calibrated = model.calibration is not None
     if (options.cross_fit or options.reliability) and not calibrated:
         raise SspeError("The checkpoint has no probabilities to measure; leave --cross-fit and --reliability out.")
-    store = FeatureStore(pipeline.settings.regions.side, pipeline.settings.proposals)
+    store = FeatureStore(model.settings.regions.side, model.settings.proposals)
     store.prepare([photo.path for photo in photos], progress)
     absent = choose_absent(photos) if calibrated else None
-    results, missing = localize_annotated(pipeline, photos, store, progress, absent)
+    results, missing = localize_annotated(model, photos, store, progress, absent)
     measured = measure_localization(results, missing, _full_size(options.data))
     if options.cross_fit:
-        measured |= fit(results, missing, pipeline.calibration.bank)[1]
+        measured |= fit(results, missing, model.calibration.bank)[1]
     if options.reliability:
         draw_reliability({k: measured[k] for k in ("confidence", "present") if k in measured}, options.reliability)
     if options.save:
@@ -234,20 +235,20 @@ def _measure_plainly(
     options: argparse.Namespace, photos: Sequence[AnnotatedPhoto], progress: Callable[..., Iterable]
 ) -> dict:
     from sspe.checkpoint import find_checkpoint, load_checkpoint
-    from sspe.data.feature_store import FeatureStore, FrozenFeatures
+    from sspe.data.caches import FeatureStore, FrozenFeatures
     from sspe.evaluation.ranking import measure_ranking, rank_annotated
 
     counts = options.proposals or []
     if any(count < 1 for count in counts):
         raise SspeError(f"--proposals got {min(counts)}, and a photo has at least 1; give numbers of at least 1.")
-    pipeline, about = load_checkpoint(find_checkpoint(options.checkpoint))
-    pipeline.for_inference(options.device, options.precision)
-    settings = pipeline.settings.proposals
+    model, about = load_checkpoint(find_checkpoint(options.checkpoint))
+    model.for_inference(options.device, options.precision)
+    settings = model.settings.proposals
     # The best so many of a larger number are what a smaller number would have been.
-    store = FeatureStore(pipeline.settings.regions.side, replace(settings, count=max([settings.count, *counts])))
+    store = FeatureStore(model.settings.regions.side, replace(settings, count=max([settings.count, *counts])))
     store.prepare([photo.path for photo in photos], progress)
-    frozen = FrozenFeatures(pipeline.regions) if about.get("settings", {}).get("fine_tune") is False else None
-    results = rank_annotated(pipeline, photos, store, frozen, progress)
+    frozen = FrozenFeatures(model.regions) if about.get("settings", {}).get("fine_tune") is False else None
+    results = rank_annotated(model, photos, store, frozen, progress)
     measured = measure_ranking(results, settings.count)
     if counts:
         rates = {count: measure_ranking(results, count) for count in counts}

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sspe.cli import add_checkpoint_option, add_device_options
 from sspe.errors import PhotoError, SspeError
 from sspe.files import atomic_write, make_folder
-from sspe.localization import PRESENT_THRESHOLD, Localization, to_coco
-from sspe.options import add_checkpoint_option, add_device_options
+from sspe.results import PRESENT_THRESHOLD, Localization, to_coco
 
 FORMATS = ("json", "jsonl", "coco")
 
@@ -112,7 +112,7 @@ def _localize(options: argparse.Namespace, photos: list[Path]) -> int:
 
 def _expanded(photos: Sequence[Path]) -> Iterator[Path]:
     """Folders replaced by the photos in them. Raises PhotoError for a folder without one."""
-    from sspe.photo import find_photos
+    from sspe.vision.photo import find_photos
 
     for photo in photos:
         # os.path, because Path.is_dir raises where the name is longer than a file's may be: a sentence, for one.

@@ -14,15 +14,15 @@ import numpy as np
 
 from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
 from sspe.errors import PhotoError, SspeError
-from sspe.localization import Candidate, Localization, LocalizedPhrase
-from sspe.photo import open_photo
-from sspe.phrases import Phrase, extract_phrases, head_of
+from sspe.phrases.chunker import Phrase, extract_phrases, head_of
+from sspe.results import Candidate, Localization, LocalizedPhrase
 from sspe.text.context import Context
+from sspe.vision.photo import open_photo
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from sspe.pipeline import Pipeline, Regions
+    from sspe.models.localization import LocalizationModel, Regions
 
     PhotoSource = str | Path | Image.Image | np.ndarray
 
@@ -62,9 +62,11 @@ class Localizer:
     localizer does both.
     """
 
-    def __init__(self, pipeline: Pipeline, device: str = "auto", precision: str = "auto", identity: str = "unsaved"):
+    def __init__(
+        self, model: LocalizationModel, device: str = "auto", precision: str = "auto", identity: str = "unsaved"
+    ):
         """See :meth:`from_pretrained`; ``identity`` names the weights, for caches."""
-        self.pipeline = pipeline.for_inference(device, precision)
+        self.model = model.for_inference(device, precision)
         self.identity = identity
 
     @classmethod
@@ -83,8 +85,8 @@ class Localizer:
             CheckpointError: there is none, or it cannot be read.
         """
         path = find_checkpoint(name_or_path)
-        pipeline, _ = load_checkpoint(path)
-        return cls(pipeline, device, precision, identity(path))
+        model, _ = load_checkpoint(path)
+        return cls(model, device, precision, identity(path))
 
     def __call__(
         self, photo: PhotoSource, sentence: str, phrases: Sequence[Phrase] | None = None, top_k: int = 1
@@ -103,7 +105,7 @@ class Localizer:
         report("Opening the photo")
         pixels = open_photo(photo)
         report("Edge Boxes")
-        boxes = self.pipeline.edge_boxes(pixels)
+        boxes = self.model.edge_boxes(pixels)
         report(f"Embedding {len(boxes)} regions")
         return self._embed(pixels, boxes)
 
@@ -134,7 +136,7 @@ class Localizer:
         found = []
         if phrases:
             contexts = [Context.of(sentence, p.start, p.end) for p in phrases]
-            located = self.pipeline.locate(view.regions, [p.text for p in phrases], contexts)
+            located = self.model.locate(view.regions, [p.text for p in phrases], contexts)
             for i, phrase in enumerate(phrases):
                 candidates = tuple(
                     Candidate(tuple(located.boxes[i, r].tolist()), float(located.scores[i, r]))
@@ -157,12 +159,12 @@ class Localizer:
         if not phrases:
             return np.zeros((0, len(view.regions.boxes)), np.float32)
         contexts = [Context.of(sentence, phrase.start, phrase.end) for phrase in phrases]
-        y = self.pipeline.embed_phrases([phrase.text for phrase in phrases], contexts)  # (P, E)
+        y = self.model.embed_phrases([phrase.text for phrase in phrases], contexts)  # (P, E)
         return (y @ view.regions.embeddings.T).float().cpu().numpy()
 
     def edges(self, view: PhotoView) -> np.ndarray:
         """The edge map that Edge Boxes saw of the photo: (S, S) float32, 0 to 1, the photo squeezed into a square."""
-        return self.pipeline.edge_boxes.edges(view.photo)[0]
+        return self.model.edge_boxes.edges(view.photo)[0]
 
     def batch(
         self, photos: Iterable[PhotoSource], sentences: str | Iterable[str], top_k: int = 1
@@ -209,10 +211,10 @@ class Localizer:
 
     def _propose(self, photo: PhotoSource) -> tuple[np.ndarray, np.ndarray]:
         pixels = open_photo(photo)
-        return pixels, self.pipeline.edge_boxes(pixels)
+        return pixels, self.model.edge_boxes(pixels)
 
     def _embed(self, pixels: np.ndarray, boxes: np.ndarray) -> PhotoView:
-        return PhotoView(pixels, self.pipeline.embed_regions(pixels, boxes), self)
+        return PhotoView(pixels, self.model.embed_regions(pixels, boxes), self)
 
 
 def _checked_sentence(sentence: str) -> None:

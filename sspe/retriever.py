@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sspe.calibration import bank_top
 from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
 from sspe.errors import CheckpointError, SspeError
 from sspe.localizer import Localizer
-from sspe.matching import PHOTOS, Matcher
-from sspe.photo import open_photo
-from sspe.phrases import extract_phrases
-from sspe.retrieval import RankedPhoto, RankedPhotos, RankedSentence, RankedSentences
+from sspe.models.calibration import bank_top
+from sspe.models.retrieval import PHOTOS, RetrievalModel
+from sspe.phrases.chunker import extract_phrases
+from sspe.results import RankedPhoto, RankedPhotos, RankedSentence, RankedSentences
 from sspe.text.context import Context
+from sspe.vision.photo import open_photo
 
 if TYPE_CHECKING:
     from sspe.localizer import PhotoSource
@@ -39,7 +39,7 @@ class EmbeddedPhotos:
     Attributes:
         files: of each photo its file as given; None for a picture given as pixels.
         embeddings: (N, E) float32 of unit length.
-        hubness: (N,) float32, how near each is to sentences that were not said of it; see :class:`sspe.matching.Bank`.
+        hubness: (N,) float32, how near each is to sentences of other photos, see :class:`sspe.models.retrieval.Bank`.
         regions: N tensors (R, E') float16 of unit length, the localizer's; None with regions off.
     """
 
@@ -84,7 +84,7 @@ class Retriever:
 
     def __init__(
         self,
-        matcher: Matcher,
+        model: RetrievalModel,
         device: str = "auto",
         precision: str = "auto",
         identity: str = "unsaved",
@@ -92,12 +92,12 @@ class Retriever:
         region_weight: float = REGION_WEIGHT,
     ):
         """See :meth:`from_pretrained`; ``identity`` names the weights, for caches."""
-        if localizer is not None and localizer.pipeline.calibration is None:
+        if localizer is not None and localizer.model.calibration is None:
             raise CheckpointError(
                 "The checkpoint for localization has no bank of regions, by which a phrase's cosines are judged here; "
                 "take one that `sspe train` finished, or leave regions out."
             )
-        self.matcher = matcher.for_inference(device, precision)
+        self.model = model.for_inference(device, precision)
         self.identity = identity
         self.localizer = localizer
         self.region_weight = region_weight
@@ -126,12 +126,12 @@ class Retriever:
             CheckpointError: there is none, it cannot be read, it is for the other task, or the one for localization
                 is not calibrated.
         """
-        path = find_checkpoint(name_or_path, Matcher.task)
-        matcher, _ = load_checkpoint(path, Matcher.task)
+        path = find_checkpoint(name_or_path, RetrievalModel.task)
+        model, _ = load_checkpoint(path, RetrievalModel.task)
         localizer = None
         if regions:
             localizer = Localizer.from_pretrained(None if regions is True else regions, device, precision)
-        return cls(matcher, device, precision, identity(path), localizer, region_weight)
+        return cls(model, device, precision, identity(path), localizer, region_weight)
 
     def embed_photos(self, photos: Iterable[PhotoSource]) -> EmbeddedPhotos:
         """The costly half: open and embed photos, asked for a few at a time. Raises PhotoError for the first bad one.
@@ -147,18 +147,18 @@ class Retriever:
             for source, (pixels, boxes) in self._opened(photos):
                 files.append(str(source) if isinstance(source, str | Path) else None)
                 if boxes is not None:
-                    regions.append(self.localizer.pipeline.embed_regions(pixels, boxes).embeddings.half())
+                    regions.append(self.localizer.model.embed_regions(pixels, boxes).embeddings.half())
                 yield pixels
 
-        embeddings = self.matcher.embed_photos(opened())
-        hubness = self.matcher.photo_hubness(embeddings)
+        embeddings = self.model.embed_photos(opened())
+        hubness = self.model.photo_hubness(embeddings)
         return EmbeddedPhotos(tuple(files), embeddings, hubness, tuple(regions) if self.localizer else None)
 
     def embed_sentences(self, sentences: Sequence[str]) -> EmbeddedSentences:
         """The cheap half. Raises SspeError where a sentence is empty, or a single one is given instead of a list."""
         _check_sentences(sentences)
-        embeddings = self.matcher.embed_sentences(sentences)
-        whole = (tuple(sentences), embeddings, self.matcher.sentence_hubness(embeddings))
+        embeddings = self.model.embed_sentences(sentences)
+        whole = (tuple(sentences), embeddings, self.model.sentence_hubness(embeddings))
         if self.localizer is None:
             return EmbeddedSentences(*whole, None, None, None)
         phrases, contexts, owners = [], [], []
@@ -167,11 +167,11 @@ class Retriever:
                 phrases.append(phrase.text)
                 contexts.append(Context.of(sentence, phrase.start, phrase.end))
                 owners.append(i)
-        pipeline = self.localizer.pipeline
+        model = self.localizer.model
         parts, usual = [], []
         for i in range(0, max(len(phrases), 1), _PHRASES):  # no phrase: one empty part, so that cat has its width
-            parts.append(pipeline.embed_phrases(phrases[i : i + _PHRASES], contexts[i : i + _PHRASES]))
-            usual.append(bank_top(pipeline.scores(parts[-1], pipeline.calibration.bank).cpu().numpy()))
+            parts.append(model.embed_phrases(phrases[i : i + _PHRASES], contexts[i : i + _PHRASES]))
+            usual.append(bank_top(model.scores(parts[-1], model.calibration.bank).cpu().numpy()))
         told = (torch.cat(parts), torch.from_numpy(np.concatenate(usual)), torch.tensor(owners, dtype=torch.long))
         return EmbeddedSentences(*whole, *told)
 
@@ -187,7 +187,7 @@ class Retriever:
 
     def cosines(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
         """Cosines (N, M) float32, -1 to 1, of every whole photo with every whole sentence: the paper's measure."""
-        return self.matcher.cosines(photos.embeddings, sentences.embeddings).cpu().numpy()
+        return self.model.cosines(photos.embeddings, sentences.embeddings).cpu().numpy()
 
     def whole_scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
         """The cosines less the mean of both sides' hubness, (N, M) float32: local scaling.
@@ -211,11 +211,11 @@ class Retriever:
         y, owners = sentences.phrases, sentences.owners.to(sentences.phrases.device)  # (P, E'), (P,)
         usual = sentences.usual.to(y.device)
         roots = torch.bincount(owners, minlength=len(sentences)).clamp(min=1).sqrt()  # (M,)
-        pipeline = self.localizer.pipeline
+        model = self.localizer.model
         told = torch.zeros(len(photos), len(sentences), device=y.device)
         for row, regions in zip(told, photos.regions, strict=True):
             if len(y):
-                best = pipeline.scores(y, regions.float()).max(dim=1).values  # (P,)
+                best = model.scores(y, regions.float()).max(dim=1).values  # (P,)
                 row.index_add_(0, owners, best - usual)
         return (told / roots).cpu().numpy()
 
@@ -269,7 +269,7 @@ class Retriever:
 
     def _open(self, photo: PhotoSource) -> tuple[np.ndarray, np.ndarray | None]:
         pixels = open_photo(photo)
-        return pixels, self.localizer.pipeline.edge_boxes(pixels)[:REGIONS] if self.localizer else None
+        return pixels, self.localizer.model.edge_boxes(pixels)[:REGIONS] if self.localizer else None
 
 
 def _best(scores: np.ndarray, top_k: int) -> np.ndarray:

@@ -1,11 +1,12 @@
-"""Every knob of the pipeline and its training, in one place, with the reason beside it. Light to import."""
+"""Every knob of the model and its training, in one place, with the reason beside it. Light to import."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 REGION_MODES = ("roi", "crops")
 NETWORK_KINDS = ("embedding", "similarity", "cca")
 OPTIMISERS = ("adamw", "sgd")
 VIEWS = ("one", "mirror", "crops")
+INCOMPLETE = ("refuse", "skip")  # what to do about photos whose captions are incomplete
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class LossSettings:
 
 
 @dataclass(frozen=True)
-class MatchingLossSettings:
+class RetrievalLossSettings:
     """Margin, weights and mining where photos and sentences are matched: the same loss with photos for regions.
 
     Attributes:
@@ -182,7 +183,7 @@ class MatchingLossSettings:
 
     @property
     def terms(self) -> LossSettings:
-        """The same as :mod:`sspe.embedding.losses` names it: its regions are photos, its phrases sentences."""
+        """The same as :mod:`sspe.models.losses` names it: its regions are photos, its phrases sentences."""
         return LossSettings(
             margin=self.margin,
             region_anchor=self.photo_anchor,
@@ -192,3 +193,42 @@ class MatchingLossSettings:
             same_photo=0.0,
             top_k=self.top_k,
         )
+
+
+@dataclass(frozen=True)
+class LocalizationModelSettings:
+    """What a model is built of; travels in the checkpoint."""
+
+    regions: RegionSettings = field(default_factory=RegionSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    proposals: EdgeBoxesSettings = field(default_factory=EdgeBoxesSettings)
+
+    def as_dict(self) -> dict:
+        """Nested JSON-like values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "LocalizationModelSettings":
+        """The settings that :meth:`as_dict` described. Raises TypeError or KeyError for anything else."""
+        return cls(
+            RegionSettings(**values["regions"]),
+            NetworkSettings(**values["network"]),
+            EdgeBoxesSettings(**values["proposals"]),
+        )
+
+
+@dataclass(frozen=True)
+class RetrievalModelSettings:
+    """What a model is built of; travels in the checkpoint. The network has no box to refine."""
+
+    photos: PhotoSettings = field(default_factory=PhotoSettings)
+    network: NetworkSettings = field(default_factory=lambda: NetworkSettings(refiner=0))
+
+    def as_dict(self) -> dict:
+        """Nested JSON-like values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "RetrievalModelSettings":
+        """The settings that :meth:`as_dict` described. Raises TypeError or KeyError for anything else."""
+        return cls(PhotoSettings(**values["photos"]), NetworkSettings(**values["network"]))

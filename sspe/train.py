@@ -18,10 +18,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sspe.cli import add_device_options
 from sspe.errors import SspeError
-from sspe.options import INCOMPLETE, add_device_options
-from sspe.recipes import RECIPES, recipe
-from sspe.retrieval_recipes import RETRIEVAL_RECIPES, retrieval_recipe
+from sspe.settings import INCOMPLETE
+from sspe.training.recipes import RECIPES, RETRIEVAL_RECIPES, recipe, retrieval_recipe
 
 TASKS = ("localization", "retrieval")
 

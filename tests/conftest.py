@@ -11,8 +11,8 @@ import pytest
 
 if TYPE_CHECKING:
     from sspe.localizer import Localizer
-    from sspe.matching import Matcher
-    from sspe.pipeline import Pipeline
+    from sspe.models.localization import LocalizationModel
+    from sspe.models.retrieval import RetrievalModel
 
 WORDS = ("a", "the", "man", "woman", "dog", "ball", "box", "car", "hat", "red", "green", "blue", "striped", "large")
 
@@ -27,26 +27,26 @@ def cache(tmp_path_factory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def make_pipeline() -> Callable[..., Pipeline]:
-    """make_pipeline(seed=0) -> a small pipeline whose weights are random, yet tell regions and phrases apart.
+def make_localization_model() -> Callable[..., LocalizationModel]:
+    """make_localization_model(seed=0) -> a small model whose weights are random, yet tell regions and phrases apart.
 
     It moves every box it refines, and reads three words on either side of a phrase; ``refiner`` and ``context`` 0 leave
     this out.
     """
 
-    def make(seed: int = 0, refiner: int = 16, context: int = 3) -> Pipeline:
+    def make(seed: int = 0, refiner: int = 16, context: int = 3) -> LocalizationModel:
         import torch
 
-        from sspe.pipeline import Pipeline, PipelineSettings
-        from sspe.settings import EdgeBoxesSettings, NetworkSettings, RegionSettings
+        from sspe.models.localization import LocalizationModel
+        from sspe.settings import EdgeBoxesSettings, LocalizationModelSettings, NetworkSettings, RegionSettings
         from sspe.text.mean import MeanEncoder
         from sspe.text.words import WordVectors
         from sspe.vision.folding import FoldedConv2d
 
         vectors = np.random.default_rng(seed).normal(size=(len(WORDS), 12)).astype(np.float32)
         torch.manual_seed(seed)
-        pipeline = Pipeline(
-            PipelineSettings(
+        model = LocalizationModel(
+            LocalizationModelSettings(
                 RegionSettings(side=96, surroundings=16),
                 NetworkSettings(hidden=48, embedding=24, refiner=refiner),
                 EdgeBoxesSettings(count=40),
@@ -54,56 +54,56 @@ def make_pipeline() -> Callable[..., Pipeline]:
             MeanEncoder([WordVectors(WORDS, vectors)], head=True, context=context),
         )
         with torch.no_grad():
-            for module in pipeline.modules():
+            for module in model.modules():
                 if isinstance(module, FoldedConv2d):  # as if there had been a batch norm worth the name
                     module.scale.uniform_(0.7, 1.4)
-            for branch in (pipeline.network.image, pipeline.network.text):
+            for branch in (model.network.image, model.network.text):
                 branch.layers[0].weight.mul_(20)
                 norm = branch.layers[1]
                 norm.running_mean.normal_()
                 norm.running_var.uniform_(0.5, 2)
-            if pipeline.network.refiner:  # as if it had learnt: an untrained one leaves every box where it is
-                pipeline.network.refiner.region[0].weight.mul_(20)
-                pipeline.network.refiner.changes.weight.normal_(0, 0.1)
-        return pipeline.eval()
+            if model.network.refiner:  # as if it had learnt: an untrained one leaves every box where it is
+                model.network.refiner.region[0].weight.mul_(20)
+                model.network.refiner.changes.weight.normal_(0, 0.1)
+        return model.eval()
 
     return make
 
 
 @pytest.fixture(scope="session")
-def make_matcher() -> Callable[..., Matcher]:
-    """make_matcher(seed=0) -> a small matcher whose weights are random, yet tell photos and sentences apart."""
+def make_retrieval_model() -> Callable[..., RetrievalModel]:
+    """make_retrieval_model(seed=0) -> a small model whose weights are random, yet tell photos and sentences apart."""
 
-    def make(seed: int = 0) -> Matcher:
+    def make(seed: int = 0) -> RetrievalModel:
         import torch
 
-        from sspe.matching import Matcher, MatcherSettings
-        from sspe.settings import NetworkSettings, PhotoSettings
+        from sspe.models.retrieval import RetrievalModel
+        from sspe.settings import NetworkSettings, PhotoSettings, RetrievalModelSettings
         from sspe.text.mean import MeanEncoder
         from sspe.text.words import WordVectors
 
         vectors = np.random.default_rng(seed).normal(size=(len(WORDS), 12)).astype(np.float32)
         torch.manual_seed(seed)
-        settings = MatcherSettings(
+        settings = RetrievalModelSettings(
             PhotoSettings("efficientnet_lite0", side=64), NetworkSettings(hidden=48, embedding=24, refiner=0)
         )
-        matcher = Matcher(settings, MeanEncoder([WordVectors(WORDS, vectors)]))
+        model = RetrievalModel(settings, MeanEncoder([WordVectors(WORDS, vectors)]))
         with torch.no_grad():
-            for branch in (matcher.network.image, matcher.network.text):
+            for branch in (model.network.image, model.network.text):
                 branch.layers[0].weight.mul_(20)
                 branch.layers[1].running_var.uniform_(0.5, 2)
-        return matcher.eval()
+        return model.eval()
 
     return make
 
 
 @pytest.fixture(scope="session")
-def checkpoint(make_pipeline, tmp_path_factory) -> Path:
-    """The file of such a pipeline."""
+def checkpoint(make_localization_model, tmp_path_factory) -> Path:
+    """The file of such a model."""
     from sspe.checkpoint import save_checkpoint
 
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
-    save_checkpoint(make_pipeline(), path, {"recipe": "none", "data": "random weights"})
+    save_checkpoint(make_localization_model(), path, {"recipe": "none", "data": "random weights"})
     return path
 
 
@@ -118,7 +118,7 @@ def tiny_localizer(checkpoint) -> Localizer:
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory) -> Path:
     """Drawn scenes in the Entities layout: 24 to train on, 12 for val. Not to be changed."""
-    from sspe.data.synthetic import write_synthetic
+    from sspe.data.synthetic.scenes import write_synthetic
 
     return write_synthetic(tmp_path_factory.mktemp("scenes"), train=24, val=12, seed=0)
 

@@ -11,11 +11,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import sspe.checkpoint
-from sspe.calibration import EVIDENCE, Calibration
 from sspe.checkpoint import DEFAULTS, VERSION, find_checkpoint, identity, load_checkpoint, save_checkpoint
 from sspe.errors import CheckpointError
-from sspe.photo import open_photo
+from sspe.models.calibration import EVIDENCE, Calibration
 from sspe.text.context import ALONE, Context
+from sspe.vision.photo import open_photo
 
 PHRASES = ["a man", "the large red ball", "woman", "a striped hat on a dog", "unheard-of zyx"]
 
@@ -40,8 +40,8 @@ def one_sentence(error) -> str:
     return text
 
 
-def test_embeddings_come_back_as_they_were(make_pipeline, checkpoint, photos):
-    made, (loaded, _) = make_pipeline(), load_checkpoint(checkpoint)
+def test_embeddings_come_back_as_they_were(make_localization_model, checkpoint, photos):
+    made, (loaded, _) = make_localization_model(), load_checkpoint(checkpoint)
     photo = open_photo(photos[0])
     boxes = made.edge_boxes(photo)
     assert np.array_equal(loaded.edge_boxes(photo), boxes)
@@ -55,7 +55,7 @@ def test_embeddings_come_back_as_they_were(make_pipeline, checkpoint, photos):
     refined, again = made.locate(regions, PHRASES, CONTEXTS).boxes, loaded.locate(found, PHRASES, CONTEXTS).boxes
     assert np.abs(again - refined).max() < 0.01 * max(photo.shape)
     # The tolerance is one of float16, far below what other weights would give.
-    other = make_pipeline(seed=1).for_inference("cpu", "float32")
+    other = make_localization_model(seed=1).for_inference("cpu", "float32")
     others = other.embed_regions(photo, boxes)
     assert (others.embeddings - regions.embeddings).abs().max() > 0.2
     assert (others.described - regions.described).abs().max() > 0.4
@@ -64,8 +64,8 @@ def test_embeddings_come_back_as_they_were(make_pipeline, checkpoint, photos):
 
 
 @pytest.mark.parametrize(("refiner", "context"), [(0, 0), (0, 3), (8, 0), (24, 5)])
-def test_settings_come_back_and_with_them_every_part(make_pipeline, tmp_path, refiner, context):
-    made = make_pipeline(refiner=refiner, context=context)
+def test_settings_come_back_and_with_them_every_part(make_localization_model, tmp_path, refiner, context):
+    made = make_localization_model(refiner=refiner, context=context)
     save_checkpoint(made, tmp_path / "a.safetensors", {})
     loaded, _ = load_checkpoint(tmp_path / "a.safetensors")
     assert loaded.settings == made.settings and loaded.settings.network.refiner == refiner
@@ -73,14 +73,14 @@ def test_settings_come_back_and_with_them_every_part(make_pipeline, tmp_path, re
     assert loaded.text_encoder.settings() == made.text_encoder.settings()
     assert (loaded.text_encoder.context, loaded.text_encoder.feature_size) == (context, 48 if context else 24)
     loaded.for_inference("cpu", "float32")
-    both = [pipeline.embed_phrases(["a man"] * 2, [ALONE, Context("the", "in red")]) for pipeline in (made, loaded)]
+    both = [model.embed_phrases(["a man"] * 2, [ALONE, Context("the", "in red")]) for model in (made, loaded)]
     torch.testing.assert_close(both[1], both[0], atol=4e-3, rtol=0)
     assert torch.allclose(*both[1]) == (context == 0)
 
 
-def test_a_calibration_comes_back_and_none_stays_none(make_pipeline, checkpoint, tmp_path):
+def test_a_calibration_comes_back_and_none_stays_none(make_localization_model, checkpoint, tmp_path):
     assert load_checkpoint(checkpoint)[0].calibration is None
-    made = make_pipeline()
+    made = make_localization_model()
     rng = torch.Generator().manual_seed(0)
     bank = torch.nn.functional.normalize(torch.randn(7, 24, generator=rng), dim=1)
     made.calibration = Calibration(bank, *torch.randn(2, len(EVIDENCE) + 1, generator=rng))
@@ -91,21 +91,21 @@ def test_a_calibration_comes_back_and_none_stays_none(make_pipeline, checkpoint,
         torch.testing.assert_close(getattr(loaded, name), tensor, atol=2e-3, rtol=2e-3)
 
 
-def test_saving_leaves_the_pipeline_in_training(make_pipeline, tmp_path, photos):
-    pipeline, photo = make_pipeline(), open_photo(photos[0])
-    boxes = pipeline.edge_boxes(photo)
-    before = pipeline.embed_regions(photo, boxes)
-    state = {name: tensor.clone() for name, tensor in pipeline.state_dict().items()}
-    save_checkpoint(pipeline, tmp_path / "a.safetensors", {})
-    assert all(torch.equal(tensor, state[name]) for name, tensor in pipeline.state_dict().items())
-    after = pipeline.embed_regions(photo, boxes)
+def test_saving_leaves_the_pipeline_in_training(make_localization_model, tmp_path, photos):
+    model, photo = make_localization_model(), open_photo(photos[0])
+    boxes = model.edge_boxes(photo)
+    before = model.embed_regions(photo, boxes)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save_checkpoint(model, tmp_path / "a.safetensors", {})
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    after = model.embed_regions(photo, boxes)
     assert torch.equal(after.embeddings, before.embeddings) and torch.equal(after.described, before.described)
-    assert all(parameter.requires_grad for parameter in pipeline.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_a_loaded_checkpoint_saves_as_the_same_file(checkpoint, tmp_path):
-    pipeline, about = load_checkpoint(checkpoint)
-    save_checkpoint(pipeline, tmp_path / "again.safetensors", about)
+    model, about = load_checkpoint(checkpoint)
+    save_checkpoint(model, tmp_path / "again.safetensors", about)
     again = load_file(tmp_path / "again.safetensors")
     assert all(torch.equal(tensor, again[name]) for name, tensor in load_file(checkpoint).items())
 
@@ -127,7 +127,7 @@ def test_tensors_are_float16_and_the_metadata_says_what_they_are(checkpoint):
     assert loaded == about
 
 
-def test_a_failing_save_leaves_the_old_file_whole(make_pipeline, checkpoint, tmp_path, monkeypatch):
+def test_a_failing_save_leaves_the_old_file_whole(make_localization_model, checkpoint, tmp_path, monkeypatch):
     path = tmp_path / "kept.safetensors"
     path.write_bytes(checkpoint.read_bytes())
 
@@ -137,9 +137,9 @@ def test_a_failing_save_leaves_the_old_file_whole(make_pipeline, checkpoint, tmp
 
     monkeypatch.setattr("safetensors.torch.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
-        save_checkpoint(make_pipeline(), path, {})
+        save_checkpoint(make_localization_model(), path, {})
     with pytest.raises(TypeError):  # what cannot be written as JSON is found before anything is written
-        save_checkpoint(make_pipeline(), path, {"about": object()})
+        save_checkpoint(make_localization_model(), path, {"about": object()})
     assert path.read_bytes() == checkpoint.read_bytes()
     assert [file.name for file in tmp_path.iterdir()] == ["kept.safetensors"]
 
@@ -304,23 +304,23 @@ def test_identity_is_of_the_content(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["similarity", "cca"])
-def test_other_kinds_of_network_localize_after_a_round_trip(make_pipeline, tmp_path, kind):
-    from sspe.embedding.networks import create_network
+def test_other_kinds_of_network_localize_after_a_round_trip(make_localization_model, tmp_path, kind):
+    from sspe.models.networks import create_network
     from sspe.settings import NetworkSettings
 
-    pipeline = make_pipeline(refiner=0)
+    model = make_localization_model(refiner=0)
     settings = NetworkSettings(kind=kind, hidden=32, embedding=12, judge=8, refiner=0)
-    d, t = pipeline.regions.feature_size, pipeline.text_encoder.feature_size
-    pipeline.settings = dataclasses.replace(pipeline.settings, network=settings)
-    pipeline.network = create_network(d, t, settings)
+    d, t = model.regions.feature_size, model.text_encoder.feature_size
+    model.settings = dataclasses.replace(model.settings, network=settings)
+    model.network = create_network(d, t, settings)
     if kind == "cca":
-        pipeline.network.fit([(torch.rand(50, d), torch.rand(50, t))])
-    save_checkpoint(pipeline, tmp_path / "other.safetensors", {})
+        model.network.fit([(torch.rand(50, d), torch.rand(50, t))])
+    save_checkpoint(model, tmp_path / "other.safetensors", {})
     loaded, _ = load_checkpoint(tmp_path / "other.safetensors")
     photo = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     boxes = np.array([[0, 0, 80, 60], [0, 0, 30, 30], [20, 10, 70, 50]], np.float32)
     found = []
-    for p in (pipeline, loaded):
+    for p in (model, loaded):
         p.for_inference("cpu", "float32")
         found.append(p.locate(p.embed_regions(photo, boxes), ["a red hat", "a dog", "the ball"]).scores)
     np.testing.assert_allclose(found[0], found[1], atol=0.02)

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 import sspe.checkpoint
-from sspe.boxes import iou
 from sspe.checkpoint import DEFAULTS
 from sspe.data import PHRASE_TYPES, open_dataset
 from sspe.evaluate import main
 from sspe.localizer import Localizer
-from sspe.phrases import Phrase
+from sspe.phrases.chunker import Phrase
 from sspe.text.context import Context
+from sspe.vision.boxes import iou
 
 LIMIT = 4
 MEASURES = ("localization", "proposals", "phrases")
@@ -45,16 +45,16 @@ def evaluate(checkpoint):
 
 
 @pytest.fixture(scope="module")
-def calibrated(make_pipeline, scenes, tmp_path_factory):
+def calibrated(make_localization_model, scenes, tmp_path_factory):
     """A checkpoint that leaves boxes as they are, its probabilities fitted on the val scenes."""
-    from sspe.data.feature_store import FeatureStore
-    from sspe.evaluation.calibration import calibrate
+    from sspe.data.caches import FeatureStore
+    from sspe.evaluation.cross_fitting import calibrate
 
-    pipeline = make_pipeline(refiner=0)
-    store = FeatureStore(pipeline.settings.regions.side, pipeline.settings.proposals)
-    calibrate(pipeline, open_dataset(scenes, "train", limit=4), open_dataset(scenes, "val"), store)
+    model = make_localization_model(refiner=0)
+    store = FeatureStore(model.settings.regions.side, model.settings.proposals)
+    calibrate(model, open_dataset(scenes, "train", limit=4), open_dataset(scenes, "val"), store)
     path = tmp_path_factory.mktemp("calibrated") / "calibrated.safetensors"
-    sspe.checkpoint.save_checkpoint(pipeline, path, {})
+    sspe.checkpoint.save_checkpoint(model, path, {})
     return path
 
 
@@ -105,7 +105,7 @@ def test_localization_agrees_with_the_localizer(evaluate, capsys, tmp_path, scen
         for s in photo.sentences:
             for phrase in (phrase for phrase in s.phrases if len(phrase.boxes)):
                 context = Context.of(s.text, phrase.start, phrase.end)
-                located = localizer.pipeline.locate(view.regions, [phrase.text], [context])
+                located = localizer.model.locate(view.regions, [phrase.text], [context])
                 best = [r for r in np.argsort(-located.scores[0], kind="stable") if r != located.kept[0][0]]
                 best.insert(0, located.kept[0][0])
                 right = iou(phrase.box, located.boxes[0])[0] >= 0.5
@@ -276,7 +276,7 @@ def test_photos_in_another_folder_and_json_lines(evaluate, capsys, tmp_path, sce
 
 
 def test_synthetic_data_needs_no_folder(evaluate, capsys, tmp_path, scenes, monkeypatch):
-    monkeypatch.setattr("sspe.data.synthetic.synthetic_root", lambda: scenes)
+    monkeypatch.setattr("sspe.data.synthetic.scenes.synthetic_root", lambda: scenes)
     figures, _ = measured(evaluate, capsys, tmp_path, "phrases", "synthetic")
     assert figures["photos"] == 12
 
@@ -316,7 +316,7 @@ def test_photos_that_cannot_be_chosen(evaluate, capsys, tmp_path, scenes):
 
 
 def test_a_photo_that_cannot_be_opened(evaluate, capsys, tmp_path):
-    from sspe.data.synthetic import write_synthetic
+    from sspe.data.synthetic.scenes import write_synthetic
 
     root = write_synthetic(tmp_path / "scenes", train=0, val=2)
     photo = root / "flickr30k-images" / "2000001.jpg"

@@ -9,9 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sspe.data import captions
-from sspe.evaluate import INCOMPLETE, main
-from sspe.photo import open_photo
+from sspe.evaluate import main
+from sspe.vision.photo import open_photo
 
 COLOURS = {
     "red": (250, 0, 0),
@@ -228,10 +227,6 @@ def test_incomplete_data_is_refused_or_skipped(capsys, caplog, tmp_path, data, r
     figures, _ = measured(capsys, tmp_path, "--data", data, "--incomplete", "skip")
     assert (figures["photos"], figures["sentences"], figures["left_out"]) == (5, 25, {kind: 1})
     assert [message for message in caplog.messages if told in message and "Left out of 6 photos: 1 with" in message]
-
-
-def test_the_same_choices_as_in_the_library():
-    assert INCOMPLETE == captions.INCOMPLETE
 
 
 def test_repeated_ids(capsys, tmp_path, data):

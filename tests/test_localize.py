@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sspe.localization import PRESENT_THRESHOLD
 from sspe.localize import main
 from sspe.localizer import Localizer
+from sspe.results import PRESENT_THRESHOLD
 
 ROOT = Path(__file__).resolve().parents[1]
 SENTENCE = "A man in a red hat beside “the dog” ☂."

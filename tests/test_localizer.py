@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 import sspe.checkpoint
-from sspe.boxes import clip, consensus, iou
 from sspe.errors import CheckpointError, PhotoError, SspeError
-from sspe.localization import Localization
 from sspe.localizer import AHEAD, Localizer
-from sspe.photo import open_photo
-from sspe.phrases import Phrase
-from sspe.pipeline import Pipeline, Regions
+from sspe.models.localization import LocalizationModel, Regions
+from sspe.phrases.chunker import Phrase
+from sspe.results import Localization
 from sspe.text.context import ALONE, Context
+from sspe.vision.boxes import clip, consensus, iou
+from sspe.vision.photo import open_photo
 
 SENTENCE = 'A man in a red hat, and  "the large dog" ☂ — with a blue ball.\n'
 
@@ -94,11 +94,11 @@ def test_candidates_are_sorted_and_apart(tiny_localizer, photo):
 def test_the_answer_is_the_consensus_of_the_refined_boxes(tiny_localizer, photo):
     view = tiny_localizer.see(photo)
     phrase = view.find("a red ball")
-    y = tiny_localizer.pipeline.embed_phrases(["a red ball"]).numpy()[0]
+    y = tiny_localizer.model.embed_phrases(["a red ball"]).numpy()[0]
     embeddings = view.regions.embeddings.numpy()
     cosines = embeddings @ y
     assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
-    refiner, described = tiny_localizer.pipeline.network.refiner, view.regions.described
+    refiner, described = tiny_localizer.model.network.refiner, view.regions.described
     with torch.inference_mode():
         refined = refiner(described, torch.from_numpy(y), torch.from_numpy(view.regions.boxes)).numpy()
     placed = clip(refined, view.regions.width, view.regions.height)
@@ -147,7 +147,7 @@ def test_a_phrase_is_read_in_its_sentence(tiny_localizer, photo):
         Phrase("A man", 0, 5, "man"), Phrase("red", 9, 12, "red"), Phrase("a man", 18, 23, "man"),
         Phrase("a striped hat", 27, 40, "hat"),
     ]).phrases  # fmt: skip
-    by_hand = tiny_localizer.pipeline.embed_phrases(
+    by_hand = tiny_localizer.model.embed_phrases(
         ["A man", "a man"], [Context("", "in red and"), Context("in red and", "in a striped")]
     )
     best = (by_hand @ view.regions.embeddings.T).max(dim=1).values.tolist()
@@ -235,7 +235,7 @@ def test_bfloat16_is_near(checkpoint, tiny_localizer, photo):
     assert cosine.min() > 0.95
     assert not (a.embeddings == b.embeddings).all()  # it was bfloat16
     phrases = ["a man", "a red ball"]
-    placed, exactly = rough.pipeline.locate(a, phrases).boxes, tiny_localizer.pipeline.locate(b, phrases).boxes
+    placed, exactly = rough.model.locate(a, phrases).boxes, tiny_localizer.model.locate(b, phrases).boxes
     assert placed.dtype == np.float32
     assert np.median(np.abs(placed - exactly)) < 0.02 * max(b.width, b.height)
 
@@ -247,7 +247,7 @@ def test_a_long_sentence(tiny_localizer, photo):
     assert all(sentence[p.start : p.end] == p.text for p in found.phrases)
 
 
-# Locating in the pipeline
+# Locating in the model
 
 ASKED = ["a man", "a large red ball", "a man", "unheard-of zyx"]
 CONTEXTS = [Context("", "in red"), ALONE, Context("a dog and", "in a striped hat"), Context("the", "")]
@@ -260,7 +260,7 @@ def located_regions(tiny_localizer, photo) -> Regions:
 
 def test_regions_know_their_photo(tiny_localizer, located_regions, photo):
     pixels = open_photo(photo)
-    regions = tiny_localizer.pipeline.embed_regions(pixels, located_regions.boxes[3:8])
+    regions = tiny_localizer.model.embed_regions(pixels, located_regions.boxes[3:8])
     assert (regions.width, regions.height) == (pixels.shape[1], pixels.shape[0])
     assert regions.embeddings.shape == (5, 24) and regions.described.shape == (5, 16)
     torch.testing.assert_close(regions.embeddings, located_regions.embeddings[3:8], rtol=1e-3, atol=1e-4)
@@ -268,18 +268,18 @@ def test_regions_know_their_photo(tiny_localizer, located_regions, photo):
 
 
 def test_all_pairs_at_once_are_each_for_itself(tiny_localizer, located_regions):
-    pipeline, regions = tiny_localizer.pipeline, located_regions
-    located = pipeline.locate(regions, ASKED, CONTEXTS)
+    model, regions = tiny_localizer.model, located_regions
+    located = model.locate(regions, ASKED, CONTEXTS)
     count = len(regions.boxes)
     assert located.scores.shape == (4, count) and located.boxes.shape == (4, count, 4)
     assert located.scores.dtype == located.boxes.dtype == np.float32
     assert located.evidence is located.confidence is located.present is None  # this one is not calibrated
     limit = np.array([regions.width, regions.height] * 2)
     for p, (phrase, context) in enumerate(zip(ASKED, CONTEXTS, strict=True)):
-        y = pipeline.embed_phrases([phrase], [context])[0]
+        y = model.embed_phrases([phrase], [context])[0]
         for r in set(range(0, count, 7)) - {int(located.kept[p][0])}:  # the answer's is a mean of several
             box = torch.from_numpy(regions.boxes[r])
-            refined = pipeline.network.refiner(regions.described[r], y, box).numpy()
+            refined = model.network.refiner(regions.described[r], y, box).numpy()
             np.testing.assert_allclose(located.boxes[p, r], np.clip(refined, 0, limit), atol=1e-2)
             assert located.scores[p, r] == pytest.approx(float(y @ regions.embeddings[r]), abs=1e-5)
     moved = np.abs(located.boxes - regions.boxes).max(axis=(1, 2))
@@ -287,19 +287,19 @@ def test_all_pairs_at_once_are_each_for_itself(tiny_localizer, located_regions):
     assert np.abs(located.boxes[0] - located.boxes[2]).max() > 1
 
 
-def test_refined_boxes_lie_inside_the_photo(tiny_localizer, make_pipeline, located_regions, photo):
-    wild = make_pipeline().for_inference("cpu", "float32")
+def test_refined_boxes_lie_inside_the_photo(tiny_localizer, make_localization_model, located_regions, photo):
+    wild = make_localization_model().for_inference("cpu", "float32")
     with torch.no_grad():
         wild.network.refiner.changes.weight.mul_(10)
-    for pipeline in (tiny_localizer.pipeline, wild):
-        boxes = pipeline.locate(pipeline.embed_regions(open_photo(photo), located_regions.boxes), ASKED).boxes
+    for model in (tiny_localizer.model, wild):
+        boxes = model.locate(model.embed_regions(open_photo(photo), located_regions.boxes), ASKED).boxes
         assert boxes.min() >= 0 and boxes[..., 2].max() <= located_regions.width
         assert boxes[..., 3].max() <= located_regions.height and (boxes[..., 2:] >= boxes[..., :2]).all()
     assert (boxes == 0).any() and (boxes[..., 2] == located_regions.width).any()  # there was something to clip
 
 
 def test_what_is_kept_is_apart_where_the_phrase_would_place_it(tiny_localizer, located_regions):
-    located = tiny_localizer.pipeline.locate(located_regions, ASKED, CONTEXTS)
+    located = tiny_localizer.model.locate(located_regions, ASKED, CONTEXTS)
     for scores, boxes, kept in zip(located.scores, located.boxes, located.kept, strict=True):
         expected = [int(kept[0])]  # the answer, then the others by score
         for r in np.argsort(-scores, kind="stable"):
@@ -308,31 +308,31 @@ def test_what_is_kept_is_apart_where_the_phrase_would_place_it(tiny_localizer, l
         assert kept.tolist() == expected
 
 
-def test_a_pipeline_without_refinement_returns_its_proposals(make_pipeline, located_regions, photo):
-    pipeline: Pipeline = make_pipeline(refiner=0).for_inference("cpu", "float32")
-    regions = pipeline.embed_regions(open_photo(photo), located_regions.boxes)
+def test_a_pipeline_without_refinement_returns_its_proposals(make_localization_model, located_regions, photo):
+    model: LocalizationModel = make_localization_model(refiner=0).for_inference("cpu", "float32")
+    regions = model.embed_regions(open_photo(photo), located_regions.boxes)
     assert regions.described is None and regions.nbytes == 4 * len(regions.boxes) * (4 + 24)
-    located = pipeline.locate(regions, ASKED, CONTEXTS)
+    located = model.locate(regions, ASKED, CONTEXTS)
     assert located.boxes.shape == (4, len(regions.boxes), 4)
     for boxes, kept in zip(located.boxes, located.kept, strict=True):
         others = np.arange(len(boxes)) != kept[0]  # the answer's is a mean of several
         assert np.array_equal(boxes[others], regions.boxes[others])
-    found = Localizer(pipeline, "cpu", "float32")(photo, SENTENCE, top_k=4)
+    found = Localizer(model, "cpu", "float32")(photo, SENTENCE, top_k=4)
     proposals = {tuple(box) for box in regions.boxes.tolist()}
     assert {c.box for phrase in found.phrases for c in phrase.candidates[1:]} <= proposals
 
 
-def test_a_pipeline_without_context_reads_the_phrase_alone(make_pipeline, located_regions, photo):
-    pipeline = make_pipeline(context=0).for_inference("cpu", "float32")
-    assert torch.equal(pipeline.embed_phrases(ASKED, CONTEXTS), pipeline.embed_phrases(ASKED))
-    regions = pipeline.embed_regions(open_photo(photo), located_regions.boxes)
-    located = pipeline.locate(regions, ASKED, CONTEXTS)
+def test_a_pipeline_without_context_reads_the_phrase_alone(make_localization_model, located_regions, photo):
+    model = make_localization_model(context=0).for_inference("cpu", "float32")
+    assert torch.equal(model.embed_phrases(ASKED, CONTEXTS), model.embed_phrases(ASKED))
+    regions = model.embed_regions(open_photo(photo), located_regions.boxes)
+    located = model.locate(regions, ASKED, CONTEXTS)
     assert np.array_equal(located.boxes[0], located.boxes[2])
 
 
 def test_no_phrases_are_located_nowhere(tiny_localizer, located_regions):
     count = len(located_regions.boxes)
-    located = tiny_localizer.pipeline.locate(located_regions, [], [])
+    located = tiny_localizer.model.locate(located_regions, [], [])
     assert located.scores.shape == (0, count) and located.boxes.shape == (0, count, 4) and located.kept == ()
 
 
@@ -426,14 +426,14 @@ def test_an_unknown_precision(checkpoint):
 
 
 def test_a_phrase_in_its_sentence_is_the_mean_of_two_readings(tiny_localizer):
-    pipeline = tiny_localizer.pipeline
-    features = pipeline.text_encoder.encode(ASKED, CONTEXTS)
+    model = tiny_localizer.model
+    features = model.text_encoder.encode(ASKED, CONTEXTS)
     with torch.inference_mode():
-        both = pipeline.network.text(features) + pipeline.embed_phrases(ASKED)
-    found = pipeline.embed_phrases(ASKED, CONTEXTS)
+        both = model.network.text(features) + model.embed_phrases(ASKED)
+    found = model.embed_phrases(ASKED, CONTEXTS)
     torch.testing.assert_close(found, both / both.norm(dim=1, keepdim=True))
-    torch.testing.assert_close(found[1], pipeline.embed_phrases(ASKED)[1])  # this one stands alone
-    assert (found[0] - pipeline.embed_phrases(ASKED)[0]).abs().max() > 1e-3
+    torch.testing.assert_close(found[1], model.embed_phrases(ASKED)[1])  # this one stands alone
+    assert (found[0] - model.embed_phrases(ASKED)[0]).abs().max() > 1e-3
 
 
 def test_the_costly_half_names_its_stages(tiny_localizer, photo):
@@ -460,6 +460,6 @@ def test_similarities_are_the_cosines_of_the_proposals(tiny_localizer, photo):
 def test_the_edge_map_is_the_one_that_edge_boxes_saw(tiny_localizer, photo):
     view = tiny_localizer.see(photo)
     edges = tiny_localizer.edges(view)
-    side = tiny_localizer.pipeline.edge_boxes.settings.size
+    side = tiny_localizer.model.edge_boxes.settings.size
     assert edges.shape == (side, side)
     assert edges.min() >= 0 and 0 < edges.max() <= 1

@@ -49,7 +49,7 @@ def test_help_loads_nothing_heavy(command):
     assert loaded_by(f"sys.argv = {arguments}; from sspe.cli import main; main()") == set()
 
 
-@pytest.mark.parametrize("module", ["sspe", "sspe.errors", "sspe.localization", "sspe.files", "sspe.recipes"])
+@pytest.mark.parametrize("module", ["sspe", "sspe.errors", "sspe.results", "sspe.files", "sspe.training.recipes"])
 def test_light_modules_load_nothing_heavy(module):
     assert loaded_by(f"import {module}") == set()
 

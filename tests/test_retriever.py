@@ -10,12 +10,12 @@ from PIL import Image
 import sspe
 import sspe.checkpoint
 import sspe.evaluate
-from sspe.calibration import EVIDENCE, Calibration
 from sspe.checkpoint import load_checkpoint, save_checkpoint
 from sspe.errors import CheckpointError, PhotoError, SspeError
 from sspe.localizer import Localizer
-from sspe.matching import Bank
-from sspe.phrases import extract_phrases
+from sspe.models.calibration import EVIDENCE, Calibration
+from sspe.models.retrieval import Bank
+from sspe.phrases.chunker import extract_phrases
 from sspe.retriever import REGION_WEIGHT, REGIONS, Retriever
 
 SENTENCES = [
@@ -27,9 +27,9 @@ SENTENCES = [
 
 
 @pytest.fixture(scope="module")
-def matcher_file(make_matcher, tmp_path_factory):
-    path = tmp_path_factory.mktemp("matcher") / "sspe-retrieval.safetensors"
-    save_checkpoint(make_matcher(), path, {"recipe": "none", "data": "random weights"})
+def matcher_file(make_retrieval_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "sspe-retrieval.safetensors"
+    save_checkpoint(make_retrieval_model(), path, {"recipe": "none", "data": "random weights"})
     return path
 
 
@@ -39,13 +39,13 @@ def retriever(matcher_file):
 
 
 @pytest.fixture(scope="module")
-def calibrated(make_pipeline, tmp_path_factory):
-    """The file of a pipeline for localization with a bank of 50 made regions."""
-    pipeline = make_pipeline()
+def calibrated(make_localization_model, tmp_path_factory):
+    """The file of a model for localization with a bank of 50 made regions."""
+    model = make_localization_model()
     bank = torch.nn.functional.normalize(torch.randn(50, 24, generator=torch.Generator().manual_seed(3)), dim=1)
-    pipeline.calibration = Calibration(bank, *torch.zeros(2, len(EVIDENCE) + 1))
+    model.calibration = Calibration(bank, *torch.zeros(2, len(EVIDENCE) + 1))
     path = tmp_path_factory.mktemp("calibrated") / "sspe-lite0.safetensors"
-    save_checkpoint(pipeline, path, {"recipe": "none", "data": "random weights"})
+    save_checkpoint(model, path, {"recipe": "none", "data": "random weights"})
     return path
 
 
@@ -113,12 +113,12 @@ def test_photos_are_asked_for_a_few_at_a_time(retriever, photos):
             yield path
 
     seen = []
-    embed = retriever.matcher.photos.encode
-    retriever.matcher.photos.encode = lambda part: (seen.append((len(part), len(asked))), embed(part))[1]
+    embed = retriever.model.photos.encode
+    retriever.model.photos.encode = lambda part: (seen.append((len(part), len(asked))), embed(part))[1]
     try:
         assert len(retriever.embed_photos(source())) == 40
     finally:
-        del retriever.matcher.photos.encode
+        del retriever.model.photos.encode
     assert [count for count, _ in seen] == [8] * 5
     assert seen[0][1] <= 17 and seen[1][1] <= 25
 
@@ -133,18 +133,18 @@ def test_nothing_to_embed(retriever, with_regions):
 # Local scaling
 
 
-def test_a_bank_takes_from_the_cosines_what_is_usual_for_either_side(make_matcher, photos, tmp_path):
+def test_a_bank_takes_from_the_cosines_what_is_usual_for_either_side(make_retrieval_model, photos, tmp_path):
     """Against a literal statement; and through a checkpoint."""
-    matcher = make_matcher()
-    plain = Retriever(matcher, "cpu", "float32")
+    model = make_retrieval_model()
+    plain = Retriever(model, "cpu", "float32")
     strangers, said = photos[6:18], [f"A {colour} ball {place}." for colour in ("red", "blue") for place in
         ("on a box", "in a car", "under a hat", "by a dog", "near a man", "behind a woman")]  # fmt: skip
     bank = Bank(plain.embed_photos(strangers).embeddings, plain.embed_sentences(said).embeddings)
     cosines = plain.scores(plain.embed_photos(photos[:4]), plain.embed_sentences(SENTENCES))
     with_strangers = plain.scores(plain.embed_photos(photos[:4]), plain.embed_sentences(said))
     of_strangers = plain.scores(plain.embed_photos(strangers), plain.embed_sentences(SENTENCES))
-    matcher.bank = bank
-    save_checkpoint(matcher, tmp_path / "scaled.safetensors", {})
+    model.bank = bank
+    save_checkpoint(model, tmp_path / "scaled.safetensors", {})
     for scaled in (plain, Retriever.from_pretrained(tmp_path / "scaled.safetensors", "cpu", "float32")):
         seen, read = scaled.embed_photos(photos[:4]), scaled.embed_sentences(SENTENCES)
         found = scaled.scores(seen, read)
@@ -156,13 +156,13 @@ def test_a_bank_takes_from_the_cosines_what_is_usual_for_either_side(make_matche
         np.testing.assert_allclose(scaled.cosines(seen, read), cosines, atol=3e-3)
 
 
-def test_a_bank_smaller_than_the_neighbourhood_and_an_empty_one(make_matcher, photos):
-    matcher = make_matcher()
-    one = Retriever(matcher, "cpu", "float32")
-    matcher.bank = Bank(one.embed_photos(photos[8:9]).embeddings, one.embed_sentences(["A dog."]).embeddings)
+def test_a_bank_smaller_than_the_neighbourhood_and_an_empty_one(make_retrieval_model, photos):
+    model = make_retrieval_model()
+    one = Retriever(model, "cpu", "float32")
+    model.bank = Bank(one.embed_photos(photos[8:9]).embeddings, one.embed_sentences(["A dog."]).embeddings)
     assert np.isfinite(one.scores(one.embed_photos(photos[:2]), one.embed_sentences(SENTENCES))).all()
     with pytest.raises(ValueError, match=r"sentences have the shape \(0, 24\)"):
-        Bank(matcher.bank.photos, torch.zeros(0, 24))
+        Bank(model.bank.photos, torch.zeros(0, 24))
 
 
 # With regions
@@ -174,8 +174,8 @@ def test_regions_add_how_far_the_phrases_best_cosines_exceed_the_usual(with_regi
     assert all(r.dtype == torch.float16 and 0 < len(r) <= REGIONS for r in seen.regions)
     plain = retriever.scores(retriever.embed_photos(photos[:3]), retriever.embed_sentences(SENTENCES))
     scores = with_regions.scores(seen, read)
-    pipeline = with_regions.localizer.pipeline
-    bank = pipeline.calibration.bank
+    model = with_regions.localizer.model
+    bank = model.calibration.bank
     for i, path in enumerate(photos[:3]):
         view = with_regions.localizer.see(path)
         regions = view.regions.embeddings[:REGIONS]
@@ -183,7 +183,7 @@ def test_regions_add_how_far_the_phrases_best_cosines_exceed_the_usual(with_regi
             surplus = []
             for phrase in extract_phrases(sentence, pronouns=False):
                 context = sspe.text.context.Context.of(sentence, phrase.start, phrase.end)
-                y = pipeline.embed_phrases([phrase.text], [context])
+                y = model.embed_phrases([phrase.text], [context])
                 usual = sorted((y @ bank.T)[0].tolist())[48]  # of 50: 99.5 % from the lowest, rounded down
                 surplus.append(float((y @ regions.T).max()) - usual)
             expected = plain[i, j] + REGION_WEIGHT * (sum(surplus) / len(surplus) ** 0.5 if surplus else 0)
@@ -228,14 +228,14 @@ def test_a_checkpoint_without_a_bank_has_no_say(matcher_file, checkpoint):
 # Checkpoints
 
 
-def test_through_a_checkpoint_nothing_changes(make_matcher, matcher_file, photos):
-    made = Retriever(make_matcher(), "cpu", "float32")
+def test_through_a_checkpoint_nothing_changes(make_retrieval_model, matcher_file, photos):
+    made = Retriever(make_retrieval_model(), "cpu", "float32")
     loaded = Retriever.from_pretrained(str(matcher_file), "cpu", "float32")
     assert loaded.identity == sspe.checkpoint.identity(matcher_file) and made.identity == "unsaved"
     scores = [one.scores(one.embed_photos(photos[:4]), one.embed_sentences(SENTENCES)) for one in (made, loaded)]
     np.testing.assert_allclose(*scores, atol=2e-3)  # float16 on disk
-    matcher, about = load_checkpoint(matcher_file, "retrieval")
-    assert about["recipe"] == "none" and matcher.settings == make_matcher().settings
+    model, about = load_checkpoint(matcher_file, "retrieval")
+    assert about["recipe"] == "none" and model.settings == make_retrieval_model().settings
 
 
 def test_a_checkpoint_of_the_other_task(matcher_file, checkpoint):

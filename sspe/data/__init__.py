@@ -41,7 +41,7 @@ def open_dataset(
 
     ids = None if ids_file is None else read_ids(ids_file)
     if str(data) == SYNTHETIC:
-        from sspe.data.synthetic import synthetic_root
+        from sspe.data.synthetic.scenes import synthetic_root
 
         return Flickr30kEntities(synthetic_root(), split, ids=ids, limit=limit)
 

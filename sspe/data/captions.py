@@ -29,11 +29,11 @@ from sspe.data import SYNTHETIC
 from sspe.data.caption_sources import TOKEN_FILE, CaptionSource, EntitiesSource, read_flickr8k, read_json
 from sspe.data.records import read_ids
 from sspe.errors import DataError
+from sspe.settings import INCOMPLETE
 
 log = logging.getLogger(__name__)
 
 SENTENCES = 5  # a photo
-INCOMPLETE = ("refuse", "skip")
 FAULTS = {  # what may be wrong with a photo, and how a message counts it
     "too_few_sentences": "with too few sentences",
     "missing_photos": "without a photo file",
@@ -163,7 +163,7 @@ def _read_photo(source: CaptionSource, id: str, unrelated: bool) -> CaptionedPho
 def _open_source(data: str | Path, split: str, photos: Path | None) -> CaptionSource:
     """Recognise the format."""
     if str(data) == SYNTHETIC:
-        from sspe.data.synthetic import synthetic_root
+        from sspe.data.synthetic.scenes import synthetic_root
 
         return EntitiesSource(synthetic_root(), photos)
     path = Path(data)

@@ -18,7 +18,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from sspe import boxes as box_arithmetic
 from sspe.data.records import (
     NOT_VISUAL,
     AnnotatedPhoto,
@@ -29,7 +28,8 @@ from sspe.data.records import (
     read_lines,
 )
 from sspe.errors import DataError
-from sspe.photo import photo_size
+from sspe.vision import boxes as box_arithmetic
+from sspe.vision.photo import photo_size
 
 PHOTO_FOLDERS = ("flickr30k-images", "flickr30k_images")
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png")

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sspe import boxes as box_arithmetic
 from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence, LazyPhotos, read_lines, short
 from sspe.errors import DataError
-from sspe.photo import photo_size
+from sspe.vision import boxes as box_arithmetic
+from sspe.vision.photo import photo_size
 
 
 class JsonLines(LazyPhotos):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sspe.boxes import union
 from sspe.errors import DataError
+from sspe.vision.boxes import union
 
 PHRASE_TYPES = ("people", "clothing", "bodyparts", "animals", "vehicles", "instruments", "scene", "other")
 NOT_VISUAL = "0"  # the chain of phrases that name nothing one could see ("it", "a break")

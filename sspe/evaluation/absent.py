@@ -1,4 +1,4 @@
-"""Phrases that a photo does not show, to measure what the pipeline makes of them.
+"""Phrases that a photo does not show, to measure what the model makes of them.
 
 For each annotated phrase of a photo one is drawn from the annotated phrases of other photos. It counts as absent when
 neither the noun it names nor a close synonym stands in any of the photo's captions. Five people may still all have left

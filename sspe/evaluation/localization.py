@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sspe.boxes import area, iou
-from sspe.data.feature_store import FeatureStore
+from sspe.data.caches import FeatureStore
 from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
 from sspe.errors import DataError
 from sspe.evaluation.absent import AbsentPhrase
 from sspe.evaluation.probabilities import measure_probability
-from sspe.photo import open_photo
-from sspe.pipeline import Located, Pipeline
+from sspe.models.localization import LocalizationModel, Located
 from sspe.text.context import ALONE, Context
+from sspe.vision.boxes import area, iou
+from sspe.vision.photo import open_photo
 
 RANKS = (1, 5, 10)
 THRESHOLD = 0.5  # intersection over union from which a box is right
@@ -30,10 +30,10 @@ SIZES = {"under 3 % of the photo": 0.03, "3 to 12 %": 0.12, "12 to 40 %": 0.4, "
 
 @dataclass(frozen=True)
 class Judged:
-    """How sure the pipeline is of one answer; all None where it is not calibrated.
+    """How sure the model is of one answer; all None where it is not calibrated.
 
     Attributes:
-        evidence: (F,) float32, see :mod:`sspe.calibration`.
+        evidence: (F,) float32, see :mod:`sspe.models.calibration`.
         confidence, present: probabilities, 0..1.
     """
 
@@ -65,7 +65,7 @@ class PhraseResult:
         any_iou: overlap of the answer with the nearest of the phrase's own boxes.
         alone_iou: overlap with the merged box of the answer that the phrase gets without its sentence.
         floors: overlap of the whole photo and of the centred box.
-        judged, judged_alone: how sure the pipeline is of the two answers.
+        judged, judged_alone: how sure the model is of the two answers.
     """
 
     photo: str
@@ -96,7 +96,7 @@ class AbsentResult:
 
 
 def localize_annotated(
-    pipeline: Pipeline,
+    model: LocalizationModel,
     photos: Sequence[AnnotatedPhoto],
     store: FeatureStore,
     progress: Callable[[Iterable], Iterable] = lambda photos: photos,
@@ -115,11 +115,11 @@ def localize_annotated(
         pixels = open_photo(photo.path)
         height, width = pixels.shape[:2]
         boxes = store.get(photo.path).boxes * np.array([width, height, width, height], np.float32)
-        regions = pipeline.embed_regions(pixels, boxes)
+        regions = model.embed_regions(pixels, boxes)
         texts = [p.text for _, p in phrases]
-        located = pipeline.locate(regions, texts, [Context.of(s.text, p.start, p.end) for s, p in phrases])
+        located = model.locate(regions, texts, [Context.of(s.text, p.start, p.end) for s, p in phrases])
         distinct = sorted(set(texts))  # without its sentence a phrase is the same in all of them
-        alone = pipeline.locate(regions, distinct)
+        alone = model.locate(regions, distinct)
         centred = np.array([width, height, width, height]) * np.array([1 - CENTRED] * 2 + [1 + CENTRED] * 2) / 2
         floors = np.stack([np.array([0, 0, width, height]), centred]).astype(np.float32)
         for i, (sentence, phrase) in enumerate(phrases):
@@ -156,7 +156,7 @@ def localize_annotated(
         if wanted:
             # Every other one alone, as a search would ask for it.
             contexts = [a.context if i % 2 else ALONE for i, a in enumerate(wanted)]
-            found = pipeline.locate(regions, [a.text for a in wanted], contexts)
+            found = model.locate(regions, [a.text for a in wanted], contexts)
             missing += [AbsentResult(photo.id, a.text, Judged.of(found, i)) for i, a in enumerate(wanted)]
     return results, missing
 

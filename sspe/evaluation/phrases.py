@@ -1,9 +1,9 @@
-"""How well `sspe.phrases` finds the phrases people bracketed: precision, recall and F1 over all captions.
+"""How well `sspe.phrases.chunker` finds the phrases people bracketed: precision, recall and F1 over all captions.
 
 exact   a found phrase counts if its characters are those of a gold phrase
 head    a found phrase counts if its head noun is the head noun of a gold phrase, so "a dog" found in "a dog outside"
-        counts. The gold names no heads: the rule that heads found phrases (`sspe.phrases.head_index`) heads the gold
-        ones as well, from the same tags.
+        counts. The gold names no heads: the rule that heads found phrases (`sspe.phrases.head.head_index`) heads the
+        gold ones as well, from the same tags.
 
 Gold phrases of chain "0" name nothing one could see ("it", "a break"). All figures are given twice: against every gold
 phrase, and under "visual" against those of the other chains. There a found phrase that matches one of chain 0 is set
@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sspe.data.records import NOT_VISUAL, AnnotatedPhoto, AnnotatedSentence
-from sspe.phrases import Token, find_phrases, head_index, tagged_tokens
+from sspe.phrases.chunker import Token, find_phrases, tagged_tokens
+from sspe.phrases.head import head_index
 
 Spans = Counter  # of (start, end) in characters; a Counter, as data of one's own may annotate a span twice
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sspe.boxes import iou
 from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
 from sspe.errors import DataError
 from sspe.files import atomic_write
-from sspe.photo import open_photo
-from sspe.proposals import EdgeBoxes
 from sspe.settings import EdgeBoxesSettings
+from sspe.vision.boxes import iou
+from sspe.vision.edge_boxes import EdgeBoxes
+from sspe.vision.photo import open_photo
 
 COUNTS = (50, 100, 200, 500, 1000)
 OVERLAPS = (0.5, 0.7)

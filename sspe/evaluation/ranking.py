@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sspe.boxes import iou, scale
-from sspe.data.feature_store import FeatureStore, FrozenFeatures
+from sspe.data.caches import FeatureStore, FrozenFeatures
 from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
 from sspe.errors import DataError
 from sspe.evaluation.localization import CENTRED, RANKS, THRESHOLD, rate, row
-from sspe.photo import open_photo
-from sspe.pipeline import Pipeline, autocast
+from sspe.models.device import autocast
+from sspe.models.localization import LocalizationModel
+from sspe.vision.boxes import iou, scale
+from sspe.vision.photo import open_photo
 
 _TEXTS = 2048  # phrases embedded at once
 
@@ -41,7 +42,7 @@ class Ranked:
 
 
 def rank_annotated(
-    pipeline: Pipeline,
+    model: LocalizationModel,
     photos: Sequence[AnnotatedPhoto],
     store: FeatureStore,
     frozen: FrozenFeatures | None = None,
@@ -51,7 +52,7 @@ def rank_annotated(
     texts = sorted({p.text.lower() for photo in photos for s in photo.sentences for p in s.phrases if len(p.boxes)})
     place = {text: i for i, text in enumerate(texts)}
     y = torch.cat(
-        [pipeline.embed_phrases(texts[i : i + _TEXTS]) for i in range(0, len(texts), _TEXTS)] or [torch.empty(0)]
+        [model.embed_phrases(texts[i : i + _TEXTS]) for i in range(0, len(texts), _TEXTS)] or [torch.empty(0)]
     )
     results = []
     for photo in progress(photos):
@@ -59,8 +60,8 @@ def rank_annotated(
         if not phrases:
             continue
         relative = store.boxes(photo.path)
-        x = _embedded(pipeline, photo, relative, frozen)
-        scores = pipeline.scores(y[[place[p.text.lower()] for p in phrases]], x).cpu().numpy()
+        x = _embedded(model, photo, relative, frozen)
+        scores = model.scores(y[[place[p.text.lower()] for p in phrases]], x).cpu().numpy()
         boxes = scale(relative, photo.width, photo.height)
         frame = np.array([photo.width, photo.height] * 2, np.float32)
         centred = frame * np.array([1 - CENTRED] * 2 + [1 + CENTRED] * 2, np.float32) / 2
@@ -76,14 +77,14 @@ def rank_annotated(
 
 @torch.inference_mode()
 def _embedded(
-    pipeline: Pipeline, photo: AnnotatedPhoto, relative: np.ndarray, frozen: FrozenFeatures | None
+    model: LocalizationModel, photo: AnnotatedPhoto, relative: np.ndarray, frozen: FrozenFeatures | None
 ) -> torch.Tensor:
     """Embeddings (R, E) of relative boxes (R, 4)."""
     if frozen is None:
-        return pipeline.embed_regions(open_photo(photo.path), scale(relative, photo.width, photo.height)).embeddings
-    with autocast(pipeline.device, pipeline.precision):
-        features = torch.from_numpy(frozen.get(photo.path, relative)).to(pipeline.device)
-        return pipeline.network.image(features)
+        return model.embed_regions(open_photo(photo.path), scale(relative, photo.width, photo.height)).embeddings
+    with autocast(model.device, model.precision):
+        features = torch.from_numpy(frozen.get(photo.path, relative)).to(model.device)
+        return model.network.image(features)
 
 
 def measure_ranking(results: Sequence[Ranked], count: int | None = None) -> dict:

@@ -10,24 +10,27 @@ import torch
 from torch.utils.data import DataLoader
 
 from sspe.checkpoint import load_checkpoint
-from sspe.data.feature_store import FrozenFeatures
-from sspe.embedding.losses import structure_preserving_loss
-from sspe.embedding.optimiser import make_optimiser
-from sspe.embedding.refinement import refinement_loss
-from sspe.embedding.sampling import Batch, Collate, EpochSampler, RegionPhraseDataset, hard_negatives
-from sspe.embedding.similarity import similarity_loss
+from sspe.data.caches import FrozenFeatures
 from sspe.errors import SspeError
 from sspe.evaluation import localization, ranking
-from sspe.evaluation.calibration import calibrate
+from sspe.evaluation.cross_fitting import calibrate
 from sspe.evaluation.probabilities import draw_reliability
-from sspe.pipeline import Pipeline, PipelineSettings, autocast
-from sspe.recipes import Recipe
+from sspe.models.box_refiner import refinement_loss
+from sspe.models.device import autocast
+from sspe.models.localization import LocalizationModel
+from sspe.models.losses import structure_preserving_loss
+from sspe.models.similarity import similarity_loss
+from sspe.settings import LocalizationModelSettings
+from sspe.training.batches import EpochSampler
+from sspe.training.localization_batches import Batch, Collate, RegionPhraseDataset, hard_negatives
 from sspe.training.localization_data import WATCHED, TrainingData
-from sspe.training.run import Run, log
+from sspe.training.loop import Run, log
+from sspe.training.optimiser import make_optimiser
+from sspe.training.recipes import Recipe
 
 
 class LocalizationRun(Run):
-    """One training run of a :class:`sspe.pipeline.Pipeline`."""
+    """One training run of a :class:`sspe.models.localization.LocalizationModel`."""
 
     def __init__(
         self, chosen: Recipe, name: str, output: Path, options: argparse.Namespace, data: TrainingData | None = None
@@ -41,8 +44,8 @@ class LocalizationRun(Run):
         self.data, self.photos, self.table, self.val, self.store = data, data.photos, data.table, data.val, data.store
         self.watched = self.val[:WATCHED]
         torch.manual_seed(options.seed)
-        settings = PipelineSettings(chosen.regions, chosen.network, chosen.proposals)
-        self.model = Pipeline(settings, data.text_encoder, pretrained=True)
+        settings = LocalizationModelSettings(chosen.regions, chosen.network, chosen.proposals)
+        self.model = LocalizationModel(settings, data.text_encoder, pretrained=True)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.model.precision = self.precision
         self.phrase_features = data.phrase_features.to(self.device)  # (U, T)

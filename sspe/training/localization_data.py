@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 
 from sspe.data import AnnotatedPhoto, open_dataset
-from sspe.data.feature_store import FeatureStore
-from sspe.embedding.sampling import PhraseTable, TrainingPhoto, at_most_a_phrase, training_photos
+from sspe.data.caches import FeatureStore
 from sspe.errors import SspeError
-from sspe.recipes import Recipe
 from sspe.text.encoders import TextEncoder, create_text_encoder
+from sspe.training.localization_batches import PhraseTable, TrainingPhoto, at_most_a_phrase, training_photos
+from sspe.training.recipes import Recipe
 
 WATCHED = 120  # val photos measured after every epoch; always the same ones
 _TEXTS = 8192  # phrases encoded at once

@@ -11,22 +11,23 @@ import torch
 from torch.utils.data import DataLoader
 
 from sspe.checkpoint import load_checkpoint
+from sspe.data.caches import FrozenPhotoFeatures
 from sspe.data.captions import Captions
-from sspe.data.feature_store import FrozenPhotoFeatures
-from sspe.embedding.losses import structure_preserving_loss
-from sspe.embedding.optimiser import one_cycle
-from sspe.embedding.photo_sampling import PhotoBatch, PhotoCollate, PhotoSentenceDataset
-from sspe.embedding.sampling import EpochSampler
 from sspe.errors import CheckpointError
 from sspe.evaluation.retrieval import DIRECTIONS, measure_retrieval, table
-from sspe.matching import Bank, Matcher, MatcherSettings
-from sspe.photo import open_photo
-from sspe.pipeline import autocast
-from sspe.retrieval_recipes import RetrievalRecipe
+from sspe.models.device import autocast
+from sspe.models.losses import structure_preserving_loss
+from sspe.models.retrieval import Bank, RetrievalModel
+from sspe.settings import RetrievalModelSettings
 from sspe.text.encoders import TextEncoder
+from sspe.training.batches import EpochSampler
+from sspe.training.loop import Run, log
+from sspe.training.optimiser import one_cycle
+from sspe.training.recipes import RetrievalRecipe
+from sspe.training.retrieval_batches import PhotoBatch, PhotoCollate, PhotoSentenceDataset
 from sspe.training.retrieval_data import RetrievalData
-from sspe.training.run import Run, log
 from sspe.vision.folding import load_collapsed
+from sspe.vision.photo import open_photo
 
 WATCHED = 1000  # val photos measured after every epoch; always the same ones
 BANK_PHOTOS, BANK_SENTENCES = 2048, 2  # photos of the bank, and of each so many sentences: 6 MB in the checkpoint
@@ -34,7 +35,7 @@ _FITTED = 256  # photos a part of what the analysis is fitted on
 
 
 class RetrievalRun(Run):
-    """One training run of a :class:`sspe.matching.Matcher`: the branches alone first, then everything."""
+    """One run that trains a :class:`sspe.models.retrieval.RetrievalModel`: the branches first, then everything."""
 
     def __init__(
         self,
@@ -49,7 +50,9 @@ class RetrievalRun(Run):
         self.data = RetrievalData.read(chosen, options) if data is None else data
         self.photos, self.val = self.data.photos, self.data.val
         torch.manual_seed(options.seed)
-        self.model = Matcher(MatcherSettings(chosen.photos, chosen.network), self.data.text_encoder, pretrained=True)
+        self.model = RetrievalModel(
+            RetrievalModelSettings(chosen.photos, chosen.network), self.data.text_encoder, pretrained=True
+        )
         if self.start:  # of a resumed run, too: what is not trained is not in its state
             self._start_from(self.start)
         self.model.to(self.device, memory_format=torch.channels_last)
@@ -133,7 +136,7 @@ class RetrievalRun(Run):
 
     def finish(self) -> None:
         """Measure the best checkpoint, as it is on disk, on all val photos by cosine, and give it its bank."""
-        self.model, about = load_checkpoint(self.best_checkpoint, Matcher.task)
+        self.model, about = load_checkpoint(self.best_checkpoint, RetrievalModel.task)
         self.model.for_inference(self.device, self.precision)
         measured = self.measure(self.val, "all val", fine=bool(self.recipe.epochs))
         self.model.bank = self.make_bank()
@@ -154,7 +157,7 @@ class RetrievalRun(Run):
 
     def _start_from(self, path: Path) -> None:
         """Take the weights of a checkpoint. Raises CheckpointError where its network or text encoder is another."""
-        started = load_checkpoint(path, Matcher.task)[0]
+        started = load_checkpoint(path, RetrievalModel.task)[0]
         tensors, own = started.state_dict(), self.model.state_dict()
         differing = sorted(name for name in {**own, **tensors} if _shape(own, name) != _shape(tensors, name))
         if not differing and not _alike(started.text_encoder, self.model.text_encoder):

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from sspe.data.captions import Captions, open_captions
-from sspe.embedding.photo_sampling import DescribedPhoto, SentenceTable, described_photos
 from sspe.errors import SspeError
 from sspe.files import atomic_write, cache_dir, settings_key
-from sspe.options import INCOMPLETE
-from sspe.retrieval_recipes import RetrievalRecipe
+from sspe.settings import INCOMPLETE
 from sspe.text.encoders import JoinedEncoder, TextEncoder, create_text_encoder
+from sspe.training.recipes import RetrievalRecipe
+from sspe.training.retrieval_batches import DescribedPhoto, SentenceTable, described_photos
 
 _SENTENCES = 4096  # encoded at once
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from sspe.photo import open_photo
+from sspe.vision.photo import open_photo
 from sspe.web.examples import Example
 from sspe.web.parts import part
 from sspe.web.service import preview_uri

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from sspe.boxes import nms
-from sspe.localization import Localization
-from sspe.palette import ink_on, phrase_color
+from sspe.drawing import ink_on, phrase_color
+from sspe.results import Localization
+from sspe.vision.boxes import nms
 from sspe.web.service import preview_uri
 from sspe.web.view_data import Place, format_score
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from sspe.drawing import shorten
 from sspe.errors import PhotoError, SspeError
-from sspe.localization import PRESENT_THRESHOLD, Localization, shorten
-from sspe.phrases import phrases_at
+from sspe.phrases.chunker import phrases_at
+from sspe.results import PRESENT_THRESHOLD, Localization
 
 if TYPE_CHECKING:
     from sspe.localizer import Localizer, PhotoView

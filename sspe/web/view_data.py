@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sspe.localization import PRESENT_THRESHOLD, Box, Localization, LocalizedPhrase, format_probability
-from sspe.palette import DOUBTFUL, PALETTE, ink_on, phrase_color
+from sspe.drawing import DOUBTFUL, PALETTE, format_probability, ink_on, phrase_color
+from sspe.results import PRESENT_THRESHOLD, Box, Localization, LocalizedPhrase
 
 # Columns of figures in the table: two probabilities in plain words, or the cosine of a checkpoint without them.
 PROBABILITIES = ("In the photo", "Box right")

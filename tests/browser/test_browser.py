@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 from visitor import PHONE, active, ask, box, color, lit, numbers, phrase, row, upload, words
 
-from sspe.palette import DOUBTFUL, rgb
+from sspe.drawing import DOUBTFUL, rgb
 from sspe.web.examples import examples
 from sspe.web.page import build_app
 

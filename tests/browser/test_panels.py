@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from visitor import PHONE, ask, phrase, upload
 
-from sspe.palette import DOUBTFUL, rgb
+from sspe.drawing import DOUBTFUL, rgb
 from sspe.web.examples import examples
 from sspe.web.page import build_app
 

@@ -321,7 +321,7 @@ def test_entities_with_the_lists_of_flickr8k(tmp_path):
 
 
 def test_synthetic(tmp_path, scenes, monkeypatch):
-    monkeypatch.setattr("sspe.data.synthetic.synthetic_root", lambda: scenes)
+    monkeypatch.setattr("sspe.data.synthetic.scenes.synthetic_root", lambda: scenes)
     captions = open_captions("synthetic", "train")
     assert len(captions) == 24 and len(captions.sentences) == 120
     assert not any("[" in sentence or "EN#" in sentence for sentence in captions.sentences)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sspe.boxes import iou
 from sspe.data import PHRASE_TYPES, open_dataset
-from sspe.data.drawing import COLOURS, GLYPHS, TEXTURES, draw_glyph
 from sspe.data.entities import Flickr30kEntities
-from sspe.data.synthetic import TYPES, _part, draw_scene, make_scene, synthetic_root, write_synthetic
+from sspe.data.synthetic.drawing import COLOURS, GLYPHS, TEXTURES, draw_glyph
+from sspe.data.synthetic.scenes import TYPES, _part, draw_scene, make_scene, synthetic_root, write_synthetic
 from sspe.errors import DataError
-from sspe.photo import open_photo
+from sspe.vision.boxes import iou
+from sspe.vision.photo import open_photo
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_a_failed_drawing_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("sspe.data.synthetic.write_synthetic", fail)
+    monkeypatch.setattr("sspe.data.synthetic.scenes.write_synthetic", fail)
     with pytest.raises(OSError, match="disk full"):
         synthetic_root(tmp_path, train=1, val=1)
     assert list(tmp_path.iterdir()) == []
@@ -140,7 +140,7 @@ def test_numbers_that_cannot_be_drawn(tmp_path):
 
 def test_open_dataset_draws_into_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SSPE_CACHE", str(tmp_path))
-    monkeypatch.setattr("sspe.data.synthetic.synthetic_root", lambda: synthetic_root(train=3, val=2))
+    monkeypatch.setattr("sspe.data.synthetic.scenes.synthetic_root", lambda: synthetic_root(train=3, val=2))
     photos = open_dataset("synthetic", "train", limit=2)
     assert [photo.id for photo in photos] == ["1000000", "1000001"] and photos.root.parent == tmp_path
     assert len(open_dataset("synthetic")) == 2

@@ -147,7 +147,7 @@ def test_the_seed_decides_the_draw(scenes):
 
 def test_on_drawn_scenes_against_their_nouns(scenes):
     """What is drawn for a photo comes whole from another photo's sentence, and its noun stands in no caption here."""
-    from sspe.data.synthetic import PLURALS, TYPES
+    from sspe.data.synthetic.scenes import PLURALS, TYPES
 
     forms = {noun: {noun, PLURALS.get(noun, f"{noun}s")} - {"buses"} for noun in TYPES}
     photos = open_dataset(scenes, "val")

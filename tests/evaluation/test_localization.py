@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sspe.boxes import nms
 from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
 from sspe.errors import DataError
 from sspe.evaluation.absent import AbsentPhrase
@@ -20,8 +19,9 @@ from sspe.evaluation.localization import (
     measure_localization,
     table,
 )
-from sspe.pipeline import Located
+from sspe.models.localization import Located
 from sspe.text.context import ALONE, Context
+from sspe.vision.boxes import nms
 
 # Five proposals of a photo of 100 x 50 pixels, relative to it as a store keeps them.
 BOXES = np.array([[0, 0, 1, 1], [0, 0, 0.5, 1], [0, 0, 0.48, 1], [0.5, 0, 1, 1], [0.6, 0.2, 0.8, 0.8]], np.float32)
@@ -40,7 +40,7 @@ STORE = SimpleNamespace(get=lambda path: SimpleNamespace(boxes=BOXES))
 
 
 class Scores:
-    """A pipeline that gives exactly the scores above; remembers what it is asked.
+    """A model that gives exactly the scores above; remembers what it is asked.
 
     ``refined`` are boxes by phrase, in place of the proposals; ``answers`` are regions by phrase, in place of the best
     scored. With ``calibrated`` the evidence of a phrase is the number of the question and of the phrase in it, its
@@ -97,10 +97,10 @@ def photo(tmp_path):
 
 
 def test_proposals_are_ranked_for_every_phrase_with_a_box(photo):
-    pipeline = Scores()
-    results, absent = localize_annotated(pipeline, [photo], STORE)
+    model = Scores()
+    results, absent = localize_annotated(model, [photo], STORE)
     man_in_its_sentence = Context("", " his hat")
-    assert pipeline.asked == [
+    assert model.asked == [
         (["a man", "his hat", "a man"], [man_in_its_sentence, Context("a man ", ""), man_in_its_sentence]),
         (["a man", "his hat"], None),  # alone, each distinct phrase of the photo once
     ]
@@ -143,11 +143,11 @@ def test_overlaps_are_those_of_the_boxes_refined_for_the_phrase(photo):
 def test_probabilities_of_both_readings_and_of_absent_phrases(photo, tmp_path):
     dog, hat = AbsentPhrase("a dog", Context("with ", "")), AbsentPhrase("his hat", Context("and ", ""))
     empty = annotated(tmp_path / "missing.png", [("a man", [], ())], id="2")
-    pipeline = Scores(calibrated=True)
+    model = Scores(calibrated=True)
     absent = {"1": [dog, hat, dog], "2": [hat]}
     # The third phrase would be asked in its sentence, were it not for its place.
-    results, missing = localize_annotated(pipeline, [empty, photo], STORE, absent=absent)
-    assert pipeline.asked[2:] == [(["a dog", "his hat", "a dog"], [ALONE, hat.context, ALONE])]
+    results, missing = localize_annotated(model, [empty, photo], STORE, absent=absent)
+    assert model.asked[2:] == [(["a dog", "his hat", "a dog"], [ALONE, hat.context, ALONE])]
     assert [(a.photo, a.text) for a in missing] == [("1", "a dog"), ("1", "his hat"), ("1", "a dog")]
     for place, answer in enumerate(missing):
         np.testing.assert_array_equal(answer.judged.evidence, [3, place])
@@ -406,14 +406,14 @@ def test_the_table_tells_the_quality_of_the_probabilities(photo):
     assert "AUROC undefined over 3 answers" in table(measured)
 
 
-def test_a_real_pipeline_measures_drawn_scenes(make_pipeline, scenes, tmp_path):
+def test_a_real_pipeline_measures_drawn_scenes(make_localization_model, scenes, tmp_path):
     from sspe.data import open_dataset
-    from sspe.data.feature_store import FeatureStore
+    from sspe.data.caches import FeatureStore
 
-    pipeline = make_pipeline()
+    model = make_localization_model()
     photos = open_dataset(scenes, "val", limit=2)
-    store = FeatureStore(96, pipeline.settings.proposals, tmp_path)
-    results, _ = localize_annotated(pipeline, photos, store)
+    store = FeatureStore(96, model.settings.proposals, tmp_path)
+    results, _ = localize_annotated(model, photos, store)
     assert len(results) == sum(len(p.boxes) > 0 for photo in photos for s in photo.sentences for p in s.phrases)
     boxes_of = {photo.id: len(store.get(photo.path).boxes) for photo in photos}
     for r in results:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sspe.boxes import scale
 from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
 from sspe.errors import DataError
 from sspe.evaluation.ranking import Ranked, measure_ranking, rank_annotated, table
+from sspe.vision.boxes import scale
 
 BOXES = np.array([[0, 0, 1, 1], [0, 0, 0.5, 1], [0, 0, 0.48, 1], [0.5, 0, 1, 1], [0.6, 0.2, 0.8, 0.8]], np.float32)
 STORE = SimpleNamespace(boxes=lambda path: BOXES)
@@ -19,7 +19,7 @@ SCORES = {"a man": [0.1, 0.8, 0.9, 0.3, 0.2], "his hat": [0.9, 0.5, 0.6, 0.7, 0.
 
 
 class Scores:
-    """A pipeline with the scores above; an embedded phrase is its row among them."""
+    """A model with the scores above; an embedded phrase is its row among them."""
 
     device, precision = torch.device("cpu"), "float32"
     network = SimpleNamespace(image=lambda features: features)
@@ -67,9 +67,9 @@ def test_features_of_a_frozen_backbone_are_not_computed_again(photo):
         np.testing.assert_array_equal(boxes, BOXES)
         return np.zeros((5, 3), np.float32)
 
-    pipeline = Scores()
-    pipeline.embed_regions = None
-    found = rank_annotated(pipeline, [photo], STORE, SimpleNamespace(get=get))
+    model = Scores()
+    model.embed_regions = None
+    found = rank_annotated(model, [photo], STORE, SimpleNamespace(get=get))
     expected = rank_annotated(Scores(), [photo], STORE)
     assert asked == [photo.path]
     assert [r.order.tolist() for r in found] == [r.order.tolist() for r in expected]
@@ -135,25 +135,25 @@ def test_nothing_to_measure_is_said(photo):
         measure_ranking([])
 
 
-def test_a_real_pipeline(make_pipeline, scenes, tmp_path):
+def test_a_real_pipeline(make_localization_model, scenes, tmp_path):
     """The plain ranking is the one that locate would give, were it not for its consensus."""
     from sspe.data import open_dataset
-    from sspe.data.feature_store import FeatureStore, FrozenFeatures
-    from sspe.photo import open_photo
+    from sspe.data.caches import FeatureStore, FrozenFeatures
+    from sspe.vision.photo import open_photo
 
-    pipeline = make_pipeline(refiner=0)
+    model = make_localization_model(refiner=0)
     photos = open_dataset(scenes, "val", limit=2)
-    store = FeatureStore(96, pipeline.settings.proposals, tmp_path)
-    results = rank_annotated(pipeline, photos, store)
+    store = FeatureStore(96, model.settings.proposals, tmp_path)
+    results = rank_annotated(model, photos, store)
     photo = photos[0]
     pixels = open_photo(photo.path)
-    regions = pipeline.embed_regions(pixels, scale(store.boxes(photo.path), photo.width, photo.height))
+    regions = model.embed_regions(pixels, scale(store.boxes(photo.path), photo.width, photo.height))
     texts = [p.text for s in photo.sentences for p in s.phrases if len(p.boxes)]
-    expected = pipeline.locate(regions, texts).scores
+    expected = model.locate(regions, texts).scores
     for result, row in zip(results, expected, strict=False):
         np.testing.assert_allclose(row[result.order], np.sort(row)[::-1], atol=1e-5)
     assert len(results) == sum(len(p.boxes) > 0 for photo in photos for s in photo.sentences for p in s.phrases)
-    with_surroundings = FrozenFeatures(pipeline.regions, tmp_path / "features")
-    again = rank_annotated(pipeline, photos, store, with_surroundings)
+    with_surroundings = FrozenFeatures(model.regions, tmp_path / "features")
+    again = rank_annotated(model, photos, store, with_surroundings)
     same = [np.array_equal(a.order[:3], b.order[:3]) for a, b in zip(results, again, strict=True)]
     assert np.mean(same) > 0.7  # half precision turns some near ties around

@@ -12,8 +12,8 @@ import torch
 import sspe.evaluate
 import sspe.localize
 import sspe.train
-import sspe.training.run
-from sspe.data.synthetic import write_synthetic
+import sspe.training.loop
+from sspe.data.synthetic.scenes import write_synthetic
 from sspe.localizer import Localizer
 from sspe.retriever import Retriever
 from sspe.text.context import ALONE, Context
@@ -68,7 +68,7 @@ def test_a_run_goes_on_where_it_was_stopped(scenes, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return whole(self, batch)
 
-    monkeypatch.setattr(sspe.training.run, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(sspe.training.loop, "SAVE_EVERY", -1.0)
     with monkeypatch.context() as patch:
         patch.setattr(LocalizationRun, "step", stopped)
         assert sspe.train.main(line) == 130
@@ -79,7 +79,7 @@ def test_a_run_goes_on_where_it_was_stopped(scenes, tmp_path, monkeypatch):
 
 def test_auto_takes_the_gpu_and_cuda_float32_is_float32(run):
     best = run / "best.safetensors"
-    assert Localizer.from_pretrained(best).pipeline.device.type == DEVICE
+    assert Localizer.from_pretrained(best).model.device.type == DEVICE
     Localizer.from_pretrained(best, DEVICE, "float32")
     assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
 
@@ -91,12 +91,12 @@ def test_cosines_are_those_of_the_cpu(localizers, photos):
         assert there.embeddings.device.type == DEVICE and np.array_equal(there.boxes, here.boxes)
         phrases = ["a man", "the grass", "a red ball", "two green fish"]
         cosines = [
-            localizer.pipeline.embed_phrases(phrases) @ regions.embeddings.T
+            localizer.model.embed_phrases(phrases) @ regions.embeddings.T
             for localizer, regions in ((gpu, there), (cpu, here))
         ]
         torch.testing.assert_close(cosines[0].cpu(), cosines[1], atol=NEAR, rtol=0)
         contexts = [Context("", "beside the grass"), ALONE, Context("a man with", ""), ALONE]
-        a, b = gpu.pipeline.locate(there, phrases, contexts), cpu.pipeline.locate(here, phrases, contexts)
+        a, b = gpu.model.locate(there, phrases, contexts), cpu.model.locate(here, phrases, contexts)
         assert a.boxes.shape == (4, len(here.boxes), 4)
         assert np.abs(a.boxes - b.boxes).max() < PIXELS and np.abs(a.scores - b.scores).max() < NEAR
 
@@ -176,7 +176,7 @@ def test_retrieval_scores_are_those_of_the_cpu(retrieval_run, photos):
     best = retrieval_run / "best.safetensors"
     gpu, cpu = (Retriever.from_pretrained(best, device, "float32") for device in (DEVICE, "cpu"))
     scores = [r.scores(r.embed_photos(photos[:6]), r.embed_sentences(SENTENCES)) for r in (gpu, cpu)]
-    assert gpu.matcher.device.type == DEVICE and scores[0].shape == (6, 2)
+    assert gpu.model.device.type == DEVICE and scores[0].shape == (6, 2)
     assert np.abs(scores[0] - scores[1]).max() < NEAR
 
 

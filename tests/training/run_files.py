@@ -8,7 +8,7 @@ import torch
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     """What the run trained, as its last step left it."""
-    return torch.load(run / "last.pt", weights_only=True)["pipeline"]
+    return torch.load(run / "last.pt", weights_only=True)["model"]
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

@@ -10,9 +10,9 @@ import torchvision
 from torch import nn
 
 from sspe.errors import CheckpointError
-from sspe.photo import open_photo, squeeze
 from sspe.vision import backbones
 from sspe.vision.backbones import BACKBONES, create_backbone
+from sspe.vision.photo import open_photo, squeeze
 
 LITE = [name for name in BACKBONES if name.startswith("efficientnet_lite")]
 PAPERS = [name for name in BACKBONES if name not in LITE]  # the paper's and its successors', through torchvision

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sspe.errors import SspeError
-from sspe.localization import Candidate, Localization, LocalizedPhrase
-from sspe.photo import open_photo
-from sspe.phrases import Phrase
+from sspe.phrases.chunker import Phrase
+from sspe.results import Candidate, Localization, LocalizedPhrase
+from sspe.vision.photo import open_photo
 
 _PHRASE = re.compile(
     r"\b(?:an?|the|his|her)\s+\w+(?:\s+(?!(?:in|on|and|with|of|beside|under|is|sits|stands|holds|wears)\b)\w+){0,2}",

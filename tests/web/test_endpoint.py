@@ -116,7 +116,7 @@ def test_files_of_the_server_are_out_of_reach(server):
 
 
 def test_photo_as_a_data_uri(server, picture):
-    from sspe.photo import open_photo
+    from sspe.vision.photo import open_photo
     from sspe.web.service import preview_uri
 
     answer = _call(server, {"url": preview_uri(open_photo(picture)), "meta": {"_type": "gradio.FileData"}})

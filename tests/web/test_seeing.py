@@ -136,6 +136,6 @@ def test_a_real_network_gives_the_same_figures(tiny_localizer, photos):
     data = see_phrase(service, Question(photos[0], "A red ball and a blue box."))
     found, seen = service(photos[0], "A red ball and a blue box.")
     assert data["regions"] == len(seen.view.regions.boxes) == 40
-    assert data["edge_side"] == tiny_localizer.pipeline.edge_boxes.settings.size
+    assert data["edge_side"] == tiny_localizer.model.edge_boxes.settings.size
     scores = tiny_localizer.similarities(seen.view, found.sentence, found.phrases)
     assert data["proposals"][0]["cosine"] == f"{scores[0].max():.2f}".replace("-", "\N{MINUS SIGN}")

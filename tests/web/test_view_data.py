@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from sspe.localization import PRESENT_THRESHOLD, Candidate, Localization, LocalizedPhrase
-from sspe.palette import DOUBTFUL, PALETTE, phrase_color
+from sspe.drawing import DOUBTFUL, PALETTE, phrase_color
+from sspe.results import PRESENT_THRESHOLD, Candidate, Localization, LocalizedPhrase
 from sspe.web.view_data import (
     SHOWN_CANDIDATES,
     Figure,

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from sspe.errors import SspeError
-from sspe.phrases import Phrase
+from sspe.phrases.chunker import Phrase
 from sspe.web.parts import part
 from sspe.web.seeing import seeing_data
 from sspe.web.service import LocalizeService, Question

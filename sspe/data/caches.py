@@ -1,0 +1,213 @@
+"""What is computed once a photo and kept on disk: the squeezed picture, its proposals, and features that do not change.
+
+One small file a photo, named by the photo file's identity and the settings, so that every subset, split and interrupted
+run shares them, and a changed setting or photo never reads a stale one.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from sspe.errors import PhotoError
+from sspe.files import atomic_write, cache_dir, settings_key
+from sspe.settings import EdgeBoxesSettings
+from sspe.vision.boxes import scale
+from sspe.vision.edge_boxes import VERSION, EdgeBoxes
+from sspe.vision.photo import open_photo, squeeze
+
+if TYPE_CHECKING:
+    import torch
+
+    from sspe.vision.photo_encoder import PhotoEncoder
+    from sspe.vision.region_encoder import RegionEncoder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoredPhoto:
+    """A photo ready for the region encoder.
+
+    Attributes:
+        squeezed: (side, side, 3) uint8 RGB.
+        boxes: (R, 4) float32 proposals, relative: 0..1 of the photo's width and height; the whole photo first.
+    """
+
+    squeezed: np.ndarray
+    boxes: np.ndarray
+
+
+class FeatureStore:
+    """Photo file -> :class:`StoredPhoto`, from disk where it has been made before."""
+
+    def __init__(self, side: int, proposals: EdgeBoxesSettings, folder: Path | None = None):
+        """``side`` is the region encoder's, in pixels; ``folder`` defaults to the cache folder."""
+        self.side = side
+        self.settings = proposals
+        key = settings_key(VERSION, side, proposals.as_dict(), cv2.__version__.split(".")[0])
+        self.folder = (folder or cache_dir() / "photos") / key
+        self._edge_boxes: EdgeBoxes | None = None
+
+    def get(self, path: Path) -> StoredPhoto:
+        """The stored photo, made and kept if it is not there yet. Raises PhotoError."""
+        file = self._file(path)
+        try:
+            with np.load(file) as arrays:
+                return StoredPhoto(arrays["squeezed"], arrays["boxes"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            # Absent, or damaged by a full disk: both are cured by making it again.
+            stored = self._make(path)
+            with atomic_write(file) as temporary, temporary.open("wb") as out:
+                np.savez(out, squeezed=stored.squeezed, boxes=stored.boxes)
+            return stored
+
+    def boxes(self, path: Path) -> np.ndarray:
+        """The stored photo's proposals alone, which are read in half the time."""
+        try:
+            with np.load(self._file(path)) as arrays:
+                return arrays["boxes"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return self.get(path).boxes
+
+    def prepare(self, paths: Sequence[Path], progress: Callable[[Iterable, int], Iterable] | None = None) -> None:
+        """Make what is missing of the given photos, on every core; ``progress`` wraps (iterable, total) like tqdm."""
+        missing = [path for path in paths if not self._file(path).exists()]
+        if not missing:
+            return
+        log.info("making proposals of %d photos", len(missing))
+        # Fork would copy the locks of torch's threads; a fresh process imports OpenCV and numpy alone.
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(os.cpu_count(), initializer=_one_thread) as pool:
+            work = pool.imap_unordered(_Maker(self.side, self.settings, self.folder.parent), missing, chunksize=8)
+            for _ in progress(work, len(missing)) if progress else work:
+                pass
+
+    def _file(self, path: Path) -> Path:
+        return self.folder / f"{photo_key(path)}.npz"
+
+    def _make(self, path: Path) -> StoredPhoto:
+        if self._edge_boxes is None:
+            self._edge_boxes = EdgeBoxes(self.settings)
+        photo = open_photo(path)
+        height, width = photo.shape[:2]
+        return StoredPhoto(squeeze(photo, self.side), scale(self._edge_boxes(photo), 1 / width, 1 / height))
+
+
+class FrozenFeatures:
+    """Photo file and boxes -> region features (R, D) of a backbone that is not trained, from disk where known.
+
+    What is kept is their appearance in float16, named by the region settings and the weights; geometry is added when
+    they are read, so that a network with it and one without share a file.
+    """
+
+    def __init__(self, encoder: RegionEncoder, folder: Path | None = None):
+        self.encoder = encoder
+        settings = {**asdict(encoder.settings), "geometry": None, "weights": None}
+        self.folder = (folder or cache_dir() / "features") / settings_key(settings, encoder.weights_key())
+
+    def get(self, path: Path, boxes: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Features (N, D) float32 of the chosen rows of relative boxes (R, 4). Raises PhotoError.
+
+        All the boxes are the key: features of R boxes are computed once, and then any rows are read without the others.
+        """
+        import torch
+
+        boxes = np.ascontiguousarray(boxes, np.float32)
+        file = self._file(path, boxes)
+        try:
+            appearance = np.load(file, mmap_mode="r")[rows]
+        except (OSError, ValueError, EOFError):  # absent or damaged: make it again
+            appearance = self._make(path, boxes, file)[rows]
+        appearance = torch.from_numpy(appearance.astype(np.float32))
+        return self.encoder.with_geometry(appearance, torch.from_numpy(boxes[rows])).numpy()
+
+    def prepare(self, path: Path, boxes: np.ndarray) -> None:
+        """Compute the features of relative boxes (R, 4), if they are not on disk yet. Raises PhotoError."""
+        boxes = np.ascontiguousarray(boxes, np.float32)
+        file = self._file(path, boxes)
+        if not file.exists():
+            self._make(path, boxes, file)
+
+    def _file(self, path: Path, boxes: np.ndarray) -> Path:
+        return self.folder / f"{photo_key(path)}-{settings_key(boxes.tobytes().hex())}.npy"
+
+    def _make(self, path: Path, boxes: np.ndarray, file: Path) -> np.ndarray:
+        photo = open_photo(path)
+        height, width = photo.shape[:2]
+        appearance = self.encoder.appearance(photo, scale(boxes, width, height)).half().cpu().numpy()
+        with atomic_write(file) as temporary:
+            np.save(temporary, appearance)
+        return appearance
+
+
+class FrozenPhotoFeatures:
+    """Photo files -> whole-photo features (N, D) of a backbone that is not trained, from disk where known.
+
+    Kept in float16, named by the settings of the encoder and its weights.
+    """
+
+    together = 8  # photos a pass of the network
+
+    def __init__(self, encoder: PhotoEncoder, folder: Path | None = None):
+        self.encoder = encoder
+        settings = {**asdict(encoder.settings), "weights": None}
+        key = settings_key("whole photos", settings, encoder.weights_key())
+        self.folder = (folder or cache_dir() / "features") / key
+
+    def get(self, paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> torch.Tensor:
+        """Features (N, D) float32, of unit length up to rounding; ``progress`` wraps an iterable like tqdm.
+
+        Raises PhotoError.
+        """
+        import torch
+
+        rows = []
+        for start in progress(range(0, len(paths), self.together)):
+            part = paths[start : start + self.together]
+            rows += self._read_or_make(part)
+        return torch.from_numpy(np.stack(rows).astype(np.float32))
+
+    def _read_or_make(self, paths: Sequence[Path]) -> list[np.ndarray]:
+        files = [self.folder / f"{photo_key(path)}.npy" for path in paths]
+        try:
+            return [np.load(file) for file in files]
+        except (OSError, ValueError, EOFError):  # one is absent or damaged: make them again
+            found = self.encoder.encode([open_photo(path) for path in paths]).half().cpu().numpy()
+        for file, feature in zip(files, found, strict=True):
+            with atomic_write(file) as temporary:
+                np.save(temporary, feature)
+        return list(found)
+
+
+def photo_key(path: Path) -> str:
+    """Names a photo file by its place, size and time: a replaced photo gets another name. Raises PhotoError."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise PhotoError(f"The photo {path} cannot be found ({error.strerror}); check the path.") from None
+    return settings_key(str(path.resolve()), status.st_size, status.st_mtime_ns)
+
+
+class _Maker:
+    """What a worker process runs; built from plain values, so that it travels."""
+
+    def __init__(self, side: int, proposals: EdgeBoxesSettings, folder: Path):
+        self.store = FeatureStore(side, proposals, folder)
+
+    def __call__(self, path: Path) -> None:
+        self.store.get(path)
+
+
+def _one_thread() -> None:
+    """A process a core: OpenCV's own threads would only fight over them."""
+    cv2.setNumThreads(1)

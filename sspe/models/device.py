@@ -1,0 +1,58 @@
+"""Where a network runs and in which precision; both can be picked by the machine at hand."""
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import nn
+
+from sspe.errors import SspeError
+from sspe.vision.folding import collapse
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """ "auto" is the GPU where there is one, else the CPU. Raises SspeError for a device that is not here."""
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+    except RuntimeError:
+        picked = None
+    if picked is None or picked.type not in ("cpu", "cuda"):
+        raise SspeError(f"There is no device {str(device)!r}; choose auto, cpu or cuda.")
+    if picked.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (picked.index or 0) >= count:
+            raise SspeError(f"The device {picked} was asked for and torch finds {count} CUDA GPUs; choose auto or cpu.")
+    return picked
+
+
+def pick_precision(device: torch.device, precision: str = "auto") -> str:
+    """ "auto" is bfloat16 where the hardware multiplies it fast, else float32."""
+    if precision not in PRECISIONS:
+        raise SspeError(f"There is no precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    # torch has no public question for the CPU; without the instructions bfloat16 is emulated and slow.
+    ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return "bfloat16" if ask is not None and ask() else "float32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """Mixed precision for a block; ``precision`` as :func:`pick_precision` gives it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def fix_for_inference(model: nn.Module, device: str | torch.device, precision: str) -> str:
+    """Move a model to the device and fix its weights; return the precision it is to run in. Both may be "auto"."""
+    picked = pick_device(device)
+    precision = pick_precision(picked, precision)
+    if picked.type == "cuda" and precision == "float32":
+        # Otherwise cuDNN multiplies with 10 bits after the point, and scores leave the CPU's by more than 0.001.
+        torch.backends.cudnn.allow_tf32 = False
+    collapse(model)
+    model.to(picked, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return precision

@@ -1,0 +1,166 @@
+"""From a photo and a phrase to their unit vectors: proposals, encoders and branches in one object."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sspe.models.calibration import Calibration, evidence_of
+from sspe.models.device import autocast, fix_for_inference
+from sspe.models.networks import create_network
+from sspe.settings import LocalizationModelSettings
+from sspe.text.context import Context
+from sspe.text.encoders import TextEncoder
+from sspe.vision.boxes import clip, consensus, nms
+from sspe.vision.edge_boxes import EdgeBoxes
+from sspe.vision.region_encoder import RegionEncoder
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The regions of one photo after the costly half: nothing in them depends on a phrase.
+
+    Attributes:
+        width, height: of the photo, pixels.
+        boxes: (R, 4) float32 proposals in pixels of the photo.
+        embeddings: (R, E) float32 of unit length, on the model's device.
+        described: (R, H) float32, what the box refinement knows of each; None where the model has no refinement.
+    """
+
+    width: int
+    height: int
+    boxes: np.ndarray
+    embeddings: torch.Tensor
+    described: torch.Tensor | None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory they hold, in bytes."""
+        described = 0 if self.described is None else self.described.nbytes
+        return self.boxes.nbytes + self.embeddings.nbytes + described
+
+
+@dataclass(frozen=True)
+class Located:
+    """P phrases in one photo of R regions.
+
+    Attributes:
+        scores: (P, R) float32 cosines.
+        boxes: (P, R, 4) float32, the region's box as it would be for the phrase, pixels, inside the photo.
+        kept: per phrase the regions that survive non-maximum suppression: the answer, then the others by score.
+        evidence: (P, F) float32, see :mod:`sspe.models.calibration`; None, as the next two, without calibration.
+        confidence: (P,) probability that the first box is right, if the photo shows the phrase.
+        present: (P,) probability that the photo shows the phrase.
+    """
+
+    scores: np.ndarray
+    boxes: np.ndarray
+    kept: tuple[np.ndarray, ...]
+    evidence: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    present: np.ndarray | None = None
+
+
+class LocalizationModel(nn.Module):
+    """Photo -> boxes -> region embeddings; phrases -> phrase embeddings; both (·, E) float32 of unit length.
+
+    A region's embedding depends on its photo alone and a phrase's on its sentence alone, so each is computed once, and
+    a score is one dot product (cosine, -1..1). Only the refinement of a box needs the two together.
+    """
+
+    task = "localization"
+
+    def __init__(self, settings: LocalizationModelSettings, text_encoder: TextEncoder, pretrained: bool = False):
+        """``pretrained`` starts the backbone from ImageNet; otherwise its weights are random until they are loaded."""
+        super().__init__()
+        self.settings = settings
+        self.text_encoder = text_encoder
+        self.edge_boxes = EdgeBoxes(settings.proposals)
+        self.regions = RegionEncoder(settings.regions, pretrained)
+        self.network = create_network(self.regions.feature_size, text_encoder.feature_size, settings.network)
+        self.precision = "float32"
+        self.calibration: Calibration | None = None  # fitted after training
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.regions.mean.device
+
+    def for_inference(self, device: str | torch.device = "auto", precision: str = "auto") -> "LocalizationModel":
+        """Move to the device, choose the precision, and fix the weights; return self."""
+        self.precision = fix_for_inference(self, device, precision)
+        if self.calibration is not None:
+            self.calibration = replace(self.calibration, bank=self.calibration.bank.to(self.device))
+        return self
+
+    @torch.inference_mode()
+    def embed_regions(self, photo: np.ndarray, boxes: np.ndarray) -> Regions:
+        """The regions of the boxes (R, 4), pixels, of a photo (H, W, 3) uint8 RGB."""
+        height, width = photo.shape[:2]
+        refiner = self.network.refiner
+        with autocast(self.device, self.precision):
+            features = self.regions.encode(photo, boxes)
+            described = refiner.describe(features) if refiner else None
+            return Regions(width, height, boxes, self.network.image(features), described)
+
+    @torch.inference_mode()
+    def embed_phrases(self, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> torch.Tensor:
+        """Embeddings (P, E) of P phrases, each in its context, or alone where ``contexts`` is None.
+
+        In its context a phrase is read twice, with it and without, and its embedding is the mean of the two: on val
+        the context by itself misleads as often as it helps, and the mean does better than either. A phrase of no known
+        word has an embedding too: it matches nothing in particular.
+        """
+        features = self.text_encoder.encode(phrases).to(self.device)
+        with autocast(self.device, self.precision):
+            y = self.network.text(features)
+            if contexts is None or not self.text_encoder.context:
+                return y
+            in_context = self.text_encoder.encode(phrases, contexts).to(self.device)
+            return functional.normalize(y + self.network.text(in_context), dim=1)
+
+    @torch.inference_mode()
+    def scores(self, phrases: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+        """Scores (P, R) float32 of phrase embeddings (P, E) with region embeddings (R, E): cosines, -1..1.
+
+        Those of a similarity network are probabilities, 0..1.
+        """
+        with autocast(self.device, self.precision):
+            return self.network.scores(phrases, regions)
+
+    @torch.inference_mode()
+    def locate(self, regions: Regions, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> Located:
+        """Where each of P phrases is among the regions of a photo, and how surely; ``contexts`` as above.
+
+        Boxes are refined for the phrase where the model has a refinement. The answer is the region on whose box the
+        best scored ones agree most, and takes their mean box; see
+        :func:`sspe.vision.boxes.consensus`. Probabilities are given where the model is calibrated.
+        """
+        y = self.embed_phrases(phrases, contexts)  # (P, E)
+        scores = self.scores(y, regions.embeddings).cpu().numpy()
+        boxes = self._placed(regions, y)
+        kept, agreement = [], []
+        for row, places in zip(scores, boxes, strict=True):
+            answer, mean, agreed = consensus(places, row)
+            places[answer] = mean
+            first = np.where(np.arange(len(row)) == answer, np.inf, row)
+            kept.append(nms(places, first))
+            agreement.append(agreed)
+        if self.calibration is None:
+            return Located(scores, boxes, tuple(kept))
+        bank = self.scores(y, self.calibration.bank).cpu().numpy()
+        evidence = evidence_of(bank, scores, boxes, kept, agreement, regions.width * regions.height)
+        return Located(scores, boxes, tuple(kept), evidence, *self.calibration.probabilities(evidence))
+
+    def _placed(self, regions: Regions, y: torch.Tensor) -> np.ndarray:
+        """Each region's box as it would be for each phrase embedding y (P, E): (P, R, 4) pixels, inside the photo."""
+        if regions.described is None:
+            return np.repeat(regions.boxes[None], len(y), axis=0)
+        boxes = torch.from_numpy(regions.boxes).to(y.device)
+        with autocast(self.device, self.precision):
+            # A few phrases at a time: the hidden layer holds a megabyte for each.
+            parts = [self.network.refiner(regions.described, part[:, None], boxes) for part in y.split(16)]
+        return clip(torch.cat(parts).cpu().numpy(), regions.width, regions.height)

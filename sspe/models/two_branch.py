@@ -1,0 +1,52 @@
+"""The two-branch network (section 3.1): regions and phrases into one space of unit vectors."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sspe.models.box_refiner import BoxRefiner
+from sspe.settings import NetworkSettings
+
+
+class Branch(nn.Module):
+    """fc -> batch norm -> ReLU -> dropout -> fc -> L2; without a hidden layer fc -> L2, the paper's linear branch."""
+
+    def __init__(self, features: int, settings: NetworkSettings):
+        super().__init__()
+        if settings.hidden:
+            self.layers = nn.Sequential(
+                nn.Linear(features, settings.hidden),
+                nn.BatchNorm1d(settings.hidden),
+                nn.ReLU(),
+                nn.Dropout(settings.dropout),
+                nn.Linear(settings.hidden, settings.embedding),
+            )
+        else:
+            self.layers = nn.Sequential(nn.Linear(features, settings.embedding))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:  # (N, D) -> (N, E), unit length
+        return functional.normalize(self.layers(features).float(), dim=1)
+
+
+class TwoBranchNetwork(nn.Module):
+    """One branch a modality; their outputs are compared by Euclidean distance or, the same on unit vectors, cosine.
+
+    Beside the branches stands the box refinement, ``refiner``; None where the settings leave it out.
+    """
+
+    def __init__(self, image_features: int, text_features: int, settings: NetworkSettings | None = None):
+        super().__init__()
+        self.settings = settings or NetworkSettings()
+        self.image = Branch(image_features, self.settings)
+        self.text = Branch(text_features, self.settings)
+        s = self.settings
+        self.refiner = BoxRefiner(image_features, s.embedding, s.refiner) if s.refiner else None
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Region features x (R, D) and phrase features y (P, T) -> embeddings (R, E) and (P, E) of unit length."""
+        return self.image(x), self.text(y)
+
+    def scores(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """How well each region embedding x (R, E) fits each phrase embedding y (P, E): (P, R) cosines, float32."""
+        with torch.autocast(y.device.type, enabled=False):
+            return y.float() @ x.float().T

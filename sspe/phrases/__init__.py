@@ -1,0 +1,1 @@
+"""Sentence -> noun phrases: tokens, tags, chunks, and the head noun of each."""

@@ -1,0 +1,231 @@
+"""What users get: phrases with their boxes from a Localizer, ranked photos and sentences from a Retriever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sspe.drawing import Box, DrawnPhrase, draw_phrases, format_probability
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+PRESENT_THRESHOLD = 0.3  # a phrase less likely than this to be in the photo at all is shown in grey
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One box a phrase may mean, and the cosine of their embeddings, -1 to 1."""
+
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True)
+class LocalizedPhrase:
+    """A phrase and where it is: ``sentence[start:end] == text``; ``head`` is its head noun, verbatim.
+
+    ``box`` and ``score`` (cosine, -1 to 1) are those of ``candidates[0]``; the others follow, best score first.
+
+    ``present`` is the probability that the photo shows the phrase at all, and ``confidence`` the probability that
+    ``box`` is right if it does (intersection over union with what a person would draw of at least 0.5). Both are None
+    where the checkpoint was not calibrated.
+    """
+
+    text: str
+    start: int
+    end: int
+    head: str
+    box: Box
+    score: float
+    candidates: tuple[Candidate, ...]
+    confidence: float | None = None
+    present: float | None = None
+
+    @property
+    def doubtful(self) -> bool:
+        """Probably not in the photo: less so than :data:`PRESENT_THRESHOLD`."""
+        return self.present is not None and self.present < PRESENT_THRESHOLD
+
+
+@dataclass(frozen=True)
+class Localization:
+    """The phrases of one sentence in one photo, in the order of the sentence; none where it has no noun phrase.
+
+    Attributes:
+        sentence: verbatim as given.
+        width, height: of the photo in pixels, upright.
+        phrases: may be empty.
+        photo: (height, width, 3) uint8 RGB; left out when two localizations are compared or printed.
+    """
+
+    sentence: str
+    width: int
+    height: int
+    phrases: tuple[LocalizedPhrase, ...]
+    photo: np.ndarray = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings, lists and dictionaries, ready for JSON. Boxes to 0.01 pixel, the rest to 0.0001.
+
+        ``score`` is the cosine, -1 to 1; ``confidence`` the probability, 0 to 1, that the box is right if the photo
+        shows the phrase; ``present`` that it does. The last two are None (null in JSON) without calibration.
+        """
+        return {
+            "width": self.width,
+            "height": self.height,
+            "sentence": self.sentence,
+            "phrases": [
+                {
+                    "text": phrase.text,
+                    "start": phrase.start,
+                    "end": phrase.end,
+                    "head": phrase.head,
+                    "box": _plain_box(phrase.box),
+                    "score": _plain_score(phrase.score),
+                    "confidence": _plain_probability(phrase.confidence),
+                    "present": _plain_probability(phrase.present),
+                    "candidates": [
+                        {"box": _plain_box(c.box), "score": _plain_score(c.score)} for c in phrase.candidates
+                    ],
+                }
+                for phrase in self.phrases
+            ],
+        }
+
+    def to_coco(self, file_name: str = "") -> dict[str, Any]:
+        """This localization alone as a COCO annotation dictionary; see :func:`to_coco`."""
+        return to_coco([self], [file_name])
+
+    def draw(self, threshold: float = PRESENT_THRESHOLD) -> Image.Image:
+        """The photo with its boxes and labels as a new PIL image of the same size, RGB.
+
+        Lines and letters grow with the photo. Colours and numbers are those of the page. Labels keep off each other
+        where the photo has room for that. A label ends in the probability that the photo shows the phrase, or in the
+        cosine without calibration. A doubtful phrase, one whose ``present`` is below ``threshold``, is grey and
+        dashed, and its number has a question mark.
+        """
+        drawn = []
+        for phrase in self.phrases:
+            doubtful = phrase.present is not None and phrase.present < threshold
+            figure = f"{phrase.score:.2f}" if phrase.present is None else format_probability(phrase.present)
+            drawn.append(DrawnPhrase(phrase.box, phrase.text, figure, doubtful))
+        return draw_phrases(self.photo, drawn)
+
+
+def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) -> dict[str, Any]:
+    """Several localizations as one COCO annotation dictionary.
+
+    A category is a phrase text; phrases of the same text share it. ``bbox`` is x, y, width, height in pixels of the
+    original photo; ``score`` is the cosine; ``start`` and ``end`` cut the phrase out of its image's ``sentence``.
+    ``confidence`` and ``present``, probabilities as in :class:`LocalizedPhrase`, are there where they are known.
+
+    Args:
+        localizations: one a photo (or one a photo and sentence).
+        file_names: of the photos, in the same order.
+    """
+    if len(localizations) != len(file_names):
+        raise ValueError(
+            f"{len(localizations)} localizations need as many file names, and {len(file_names)} were given."
+        )
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    categories: dict[str, int] = {}
+    for localization, file_name in zip(localizations, file_names, strict=True):
+        image_id = len(images) + 1
+        images.append(
+            {
+                "id": image_id,
+                "file_name": file_name,
+                "width": localization.width,
+                "height": localization.height,
+                "sentence": localization.sentence,
+            }
+        )
+        for phrase in localization.phrases:
+            x1, y1, x2, y2 = _plain_box(phrase.box)
+            width, height = round(x2 - x1, 2), round(y2 - y1, 2)
+            sure = {"confidence": phrase.confidence, "present": phrase.present}
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": categories.setdefault(phrase.text, len(categories) + 1),
+                    "bbox": [x1, y1, width, height],
+                    "area": round(width * height, 2),
+                    "iscrowd": 0,
+                    "score": _plain_score(phrase.score),
+                    **{name: _plain_probability(value) for name, value in sure.items() if value is not None},
+                    "start": phrase.start,
+                    "end": phrase.end,
+                }
+            )
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": text} for text, number in categories.items()],
+    }
+
+
+def _plain_box(box: Sequence[float]) -> list[float]:
+    return [round(float(value), 2) for value in box]
+
+
+def _plain_score(score: float) -> float:
+    return round(float(score), 4)
+
+
+def _plain_probability(probability: float | None) -> float | None:
+    return None if probability is None else round(float(probability), 4)
+
+
+@dataclass(frozen=True)
+class RankedPhoto:
+    """One photo of a ranking.
+
+    Attributes:
+        photo: its file as it was given; None for a picture given as pixels.
+        index: its place among the photos that were searched, from 0.
+        score: the higher the better, see :meth:`sspe.retriever.Retriever.scores`.
+    """
+
+    photo: str | None
+    index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class RankedPhotos:
+    """The photos that fit a sentence best, best first."""
+
+    sentence: str
+    photos: tuple[RankedPhoto, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings, lists and dictionaries, ready for JSON; scores to 0.0001."""
+        photos = [{"photo": p.photo, "index": p.index, "score": round(p.score, 4)} for p in self.photos]
+        return {"sentence": self.sentence, "photos": photos}
+
+
+@dataclass(frozen=True)
+class RankedSentence:
+    """One sentence of a ranking: verbatim, its place among those given, from 0, and its score as a photo's."""
+
+    sentence: str
+    index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class RankedSentences:
+    """The sentences that fit a photo best, best first; ``photo`` as in :class:`RankedPhoto`."""
+
+    photo: str | None
+    sentences: tuple[RankedSentence, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings, lists and dictionaries, ready for JSON; scores to 0.0001."""
+        sentences = [{"sentence": s.sentence, "index": s.index, "score": round(s.score, 4)} for s in self.sentences]
+        return {"photo": self.photo, "sentences": sentences}

@@ -1,0 +1,48 @@
+"""Optimiser and learning rate of a recipe, for what it trains of a model."""
+
+import torch
+from torch import nn
+
+from sspe.models.localization import LocalizationModel
+from sspe.training.recipes import Recipe
+
+
+def make_optimiser(
+    model: LocalizationModel, recipe: Recipe, steps: int
+) -> tuple[list[nn.Parameter], torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """What is trained, its optimiser and its schedule, which is stepped after each of the ``steps`` of an epoch.
+
+    The backbone's parameters that the recipe leaves alone are fixed.
+    """
+    regions = model.regions
+    regions.requires_grad_(recipe.fine_tune)
+    for stage in list(regions.map)[: recipe.frozen_stages]:
+        stage.requires_grad_(False)
+    backbone = [p for p in regions.parameters() if p.requires_grad]
+    # What has no ImageNet weights to keep learns fast.
+    branches = [*model.network.parameters()]
+    if regions.around is not None:
+        branches += regions.around.parameters()
+    new = {id(p) for p in branches}
+    backbone = [p for p in backbone if id(p) not in new]
+    groups = [{"params": branches, "lr": recipe.branch_lr}, {"params": backbone, "lr": recipe.backbone_lr}]
+    if recipe.optimiser == "sgd":
+        optimiser = torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    else:
+        optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+    if recipe.decay_every:
+        schedule = torch.optim.lr_scheduler.StepLR(optimiser, steps * recipe.decay_every, gamma=0.1)
+    else:
+        schedule = one_cycle(optimiser, steps * recipe.epochs, recipe.warm_up)
+    return backbone + branches, optimiser, schedule
+
+
+def one_cycle(optimiser: torch.optim.Optimizer, steps: int, warm_up: float) -> torch.optim.lr_scheduler.LRScheduler:
+    """Each group's learning rate rises for the share ``warm_up`` of the steps to what it is now, then falls to nothing.
+
+    To be stepped after each of the ``steps``.
+    """
+    rates = [group["lr"] for group in optimiser.param_groups]
+    if warm_up * (steps + 1) == 1:  # the rise would take no step, and the scheduler divides by their number
+        warm_up *= 1 - 1e-6
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps + 1, pct_start=warm_up)

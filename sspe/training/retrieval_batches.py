@@ -1,0 +1,158 @@
+"""Batches of photos with some of their sentences, and who matches whom in them.
+
+Neighbourhood sampling (section 3.2): the structure term of sentences needs at least two of each photo in every batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from sspe.data.captions import CaptionedPhoto
+from sspe.models.losses import Matches
+from sspe.training.augmentation import random_window, recoloured
+from sspe.training.batches import SIDES, same_words_key
+from sspe.training.recipes import RetrievalRecipe
+from sspe.vision.photo import open_photo, squeeze
+
+
+@dataclass(frozen=True)
+class DescribedPhoto:
+    """What training needs of a captioned photo.
+
+    Attributes:
+        sentences: its rows of the sentence table, each once.
+        sided: some sentence says left or right, so the photo must not be mirrored.
+    """
+
+    path: Path
+    sentences: np.ndarray
+    sided: bool
+
+
+class SentenceTable:
+    """The distinct sentences of a training set, each with its wording: equal where two of them read the same."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.wordings: list[int] = []
+        self._rows: dict[str, int] = {}
+        self._known: dict[str, int] = {}
+
+    def row(self, text: str) -> int:
+        """Index of a sentence, entered if it is new."""
+        if text not in self._rows:
+            self._rows[text] = len(self.texts)
+            self.texts.append(text)
+            self.wordings.append(self._known.setdefault(same_words_key(text), len(self._known)))
+        return self._rows[text]
+
+
+def described_photos(photos: Sequence[CaptionedPhoto]) -> tuple[list[DescribedPhoto], SentenceTable]:
+    """The photos for training, and the table of their sentences."""
+    table = SentenceTable()
+    found = []
+    for photo in photos:
+        rows = np.array(list(dict.fromkeys(table.row(text) for text in photo.sentences)))
+        found.append(DescribedPhoto(photo.path, rows, any(SIDES.search(text) for text in photo.sentences)))
+    return found, table
+
+
+@dataclass(frozen=True)
+class PhotoExample:
+    """One photo of a batch.
+
+    Attributes:
+        seen: (side, side, 3) uint8, or (D,) float32, the feature of a backbone that is not trained.
+        sentences: (S,) int64 rows of the sentence table, those that were drawn.
+        all_sentences: (C,) int64, all of the photo's.
+    """
+
+    seen: torch.Tensor
+    sentences: torch.Tensor
+    all_sentences: torch.Tensor
+
+
+class PhotoSentenceDataset(Dataset):
+    """(epoch, index) -> :class:`PhotoExample`. The same seed, epoch and index always give the same example.
+
+    With ``features`` (N, D) of a frozen backbone photos are not opened, and so neither zoomed, mirrored nor recoloured.
+    """
+
+    def __init__(
+        self,
+        photos: Sequence[DescribedPhoto],
+        recipe: RetrievalRecipe,
+        seed: int,
+        features: torch.Tensor | None = None,
+    ):
+        self.photos, self.recipe, self.seed, self.features = photos, recipe, seed, features
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, key: tuple[int, int]) -> PhotoExample:
+        epoch, index = key
+        rng = np.random.default_rng([self.seed, epoch, index])
+        photo = self.photos[index]
+        count = min(self.recipe.sentences, len(photo.sentences))
+        drawn = rng.choice(photo.sentences, count, replace=False)
+        seen = self._picture(photo, rng) if self.features is None else self.features[index]
+        return PhotoExample(seen, torch.from_numpy(drawn), torch.from_numpy(photo.sentences))
+
+    def _picture(self, photo: DescribedPhoto, rng: np.random.Generator) -> torch.Tensor:
+        """The photo as this epoch shows it: (side, side, 3) uint8."""
+        r, pixels = self.recipe, open_photo(photo.path)
+        if r.zoom < 1:
+            x, y, w, h = random_window(pixels.shape[1], pixels.shape[0], r.zoom, rng)
+            pixels = pixels[y : y + h, x : x + w]
+        picture = squeeze(pixels, r.photos.side)
+        if r.flip and not photo.sided and rng.random() < 0.5:
+            picture = picture[:, ::-1]
+        if r.colour:
+            picture = recoloured(picture, r.colour, rng)
+        return torch.from_numpy(np.ascontiguousarray(picture))
+
+
+@dataclass(frozen=True)
+class PhotoBatch:
+    """Examples side by side: N photos, rows of M sentences in the table, and the matches, (M, N)."""
+
+    seen: torch.Tensor  # (N, side, side, 3) uint8, or features (N, D)
+    sentences: torch.Tensor  # (M,)
+    matches: Matches
+
+    def to(self, device: torch.device) -> PhotoBatch:
+        """The batch on another device."""
+        m = self.matches
+        masks = (mask.to(device) for mask in (m.positive, m.negative, m.same_photo, m.same_words))
+        return PhotoBatch(self.seen.to(device), self.sentences.to(device), Matches(*masks))
+
+
+class PhotoCollate:
+    """Examples -> :class:`PhotoBatch`.
+
+    A sentence matches every photo that was described in its words, be it by another of the photo's sentences than those
+    drawn, and no other photo: what two photos are both said to be is one sentence with two photos.
+    """
+
+    def __init__(self, table: SentenceTable):
+        self.wordings = torch.tensor(table.wordings)
+
+    def __call__(self, examples: Sequence[PhotoExample]) -> PhotoBatch:
+        sentences = torch.cat([e.sentences for e in examples])  # (M,)
+        wording = self.wordings[sentences]
+        photos = torch.arange(len(examples))
+        owner = torch.repeat_interleave(photos, torch.tensor([len(e.sentences) for e in examples]))  # (M,)
+        said = self.wordings[torch.cat([e.all_sentences for e in examples])]  # (C,)
+        sayer = torch.repeat_interleave(photos, torch.tensor([len(e.all_sentences) for e in examples]))
+        heard = (wording[:, None] == said[None]).float()  # (M, C)
+        positive = (heard @ (sayer[:, None] == photos[None]).float()) > 0  # (M, N)
+        same_photo = owner[:, None] == photos[None]
+        matches = Matches(positive, ~positive, same_photo, wording[:, None] == wording[None])
+        return PhotoBatch(torch.stack([e.seen for e in examples]), sentences, matches)

@@ -1,0 +1,198 @@
+"""Fitting the two probabilities: the weights by a direct computation, and that a photo is judged by the others' fit."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from sspe.data import open_dataset
+from sspe.data.caches import FeatureStore
+from sspe.errors import DataError
+from sspe.evaluation import cross_fitting as calibration
+from sspe.evaluation.cross_fitting import FOLDS, calibrate, fit, make_bank
+from sspe.evaluation.localization import AbsentResult, Judged, localize_annotated, measure_localization
+from sspe.models.calibration import EVIDENCE, RIDGE, logistic, unfitted
+from sspe.vision.photo import open_photo
+
+F = len(EVIDENCE)
+BANK = torch.eye(4)
+
+
+@pytest.fixture
+def cases(result):
+    """cases(evidence, right, photos) -> results whose evidence and truth are these.
+
+    Every other phrase is judged alone, the first among them: what must not be read is nonsense.
+    """
+
+    def make(evidence, right, photos):
+        made = []
+        for i, (row, true, photo) in enumerate(zip(evidence, right, photos, strict=True)):
+            nonsense, real = Judged(np.full(F, 1e6, np.float32), 0.5, 0.5), Judged(row.astype(np.float32), 0.5, 0.5)
+            iou, wrong_iou = (0.8, 0.2) if true else (0.2, 0.8)
+            if i % 2:  # in its sentence
+                made.append(result([iou], photo=photo, alone_iou=wrong_iou, judged=real, judged_alone=nonsense))
+            else:
+                made.append(result([wrong_iou], photo=photo, alone_iou=iou, judged=nonsense, judged_alone=real))
+        return made
+
+    return make
+
+
+def absent_cases(evidence, photos):
+    return [
+        AbsentResult(photo, "it", Judged(row.astype(np.float32), 0.5, 0.5))
+        for row, photo in zip(evidence, photos, strict=True)
+    ]
+
+
+def direct(evidence, true):
+    """The same logistic regression by Newton's method; weights of the evidence as it comes."""
+    evidence = evidence.astype(float)
+    mean, deviation = evidence.mean(axis=0), evidence.std(axis=0) + 1e-6
+    x = np.column_stack([(evidence - mean) / deviation, np.ones(len(evidence))])
+    ridge = np.append(np.full(F, 2 * RIDGE), 0)
+    w = np.zeros(F + 1)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-x @ w))
+        gradient = x.T @ (p - true) / len(x) + ridge * w
+        w -= np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x / len(x) + np.diag(ridge), gradient)
+    return np.append(w[:-1] / deviation, w[-1] - (w[:-1] / deviation) @ mean)
+
+
+@pytest.fixture
+def problem():
+    """Known and unknown evidence of 20 photos: 200 answers whose chance to be right is known, 200 absent phrases."""
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=(200, F)) * np.linspace(0.1, 3, F) + np.linspace(-1, 1, F)
+    right = rng.random(200) < 1 / (1 + np.exp(-(8 * known[:, 0] + known[:, 5] + 7)))
+    unknown = rng.normal(size=(200, F)) * np.linspace(0.1, 3, F) + np.linspace(-1.2, 0.8, F)
+    photos = [f"{n % 20}" for n in range(200)]
+    return known, right, unknown, photos
+
+
+def test_weights_are_those_of_a_direct_computation(cases, problem):
+    known, right, unknown, photos = problem
+    fitted, measured = fit(cases(known, right, photos), absent_cases(unknown, photos), BANK)
+    assert fitted.bank is BANK
+    both, shown = np.concatenate([known, unknown]), np.arange(400) < 200
+    for weights, evidence, true in ((fitted.confidence, known, right), (fitted.present, both, shown)):
+        assert weights.dtype == torch.float32
+        expected = logistic(evidence, direct(evidence, true))
+        np.testing.assert_allclose(logistic(evidence, weights.numpy()), expected, atol=1e-3)
+        np.testing.assert_allclose(weights.numpy(), direct(evidence, true), rtol=0.01, atol=0.01)
+    assert set(measured) == {"confidence", "present"}
+    assert (measured["confidence"]["count"], measured["present"]["count"]) == (200, 400)
+    assert measured["confidence"]["rate"] == pytest.approx(right.mean()) and measured["present"]["rate"] == 0.5
+
+
+def test_what_can_be_told_apart_is(cases):
+    rng = np.random.default_rng(1)
+    known, unknown = rng.normal(size=(120, F)), rng.normal(size=(120, F)) - np.eye(F)[6] * 20
+    right, photos = known[:, 2] > 0, [str(n % 12) for n in range(120)]
+    fitted, measured = fit(cases(known, right, photos), absent_cases(unknown, photos), BANK)
+    assert measured["confidence"]["auroc"] > 0.98 and measured["present"]["auroc"] == 1
+    assert measured["present"]["brier"] < 0.001
+    confidence, present = fitted.probabilities(np.concatenate([known, unknown]).astype(np.float32))
+    assert ((confidence[:120] > 0.5) == right).mean() > 0.95
+    assert present[:120].min() > 0.9 and present[120:].max() < 0.1
+
+
+def test_a_photo_is_judged_by_the_fit_on_the_others(cases, problem, monkeypatch):
+    known, right, unknown, photos = problem
+    known[:, 9] = unknown[:, 9] = [int(photo) for photo in photos]  # which photo a row is of
+    seen, whole = [], calibration._fitted
+    monkeypatch.setattr(calibration, "_fitted", lambda e, true: seen.append(set(e[:, 9])) or whole(e, true))
+    fit(cases(known, right, photos), absent_cases(unknown, photos), BANK)
+    everyone = set(range(20))
+    assert len(seen) == 2 * (FOLDS + 1)
+    for of_one in (seen[: FOLDS + 1], seen[FOLDS + 1 :]):
+        left_out = [everyone - some for some in of_one[:FOLDS]]
+        assert [len(some) for some in left_out] == [4] * FOLDS and set().union(*left_out) == everyone
+        assert of_one[FOLDS] == everyone  # what is kept is fitted on all
+
+
+def test_knowing_the_photo_is_of_no_use(cases):
+    # The evidence says which of ten photos it is and no more; in every photo all answers are right or all are wrong.
+    photos = [str(n % 10) for n in range(100)]
+    known = np.eye(F)[[int(photo) for photo in photos]]
+    right = np.array([int(photo) % 2 == 0 for photo in photos])
+    fitted, measured = fit(cases(known, right, photos), absent_cases(known, photos), BANK)
+    assert ((fitted.probabilities(known.astype(np.float32))[0] > 0.5) == right).all()
+    assert measured["confidence"]["auroc"] <= 0.5
+
+
+def test_too_little_to_fit_is_said_in_a_sentence(cases, problem):
+    known, right, unknown, photos = problem
+    few = [str(int(photo) % 4) for photo in photos]
+    absent = absent_cases(unknown, photos)
+    for results, others, told in (
+        (cases(known, right, few), absent_cases(unknown, few), "'confidence' cannot be fitted on 4 photos"),
+        (cases(known, np.ones(200, bool), photos), absent, "with 200 true and 0 false answers"),
+        (cases(known, np.zeros(200, bool), photos), absent, "with 0 true and 200 false answers"),
+        (cases(known, right, photos), [], "'present' cannot be fitted"),
+    ):
+        with pytest.raises(DataError, match=rf"{told}.*; give more val photos\.$"):
+            fit(results, others, BANK)
+
+
+def test_an_unfitted_calibration_knows_nothing():
+    confidence, present = unfitted(BANK).probabilities(np.random.default_rng(0).normal(size=(3, F)))
+    assert confidence.tolist() == present.tolist() == [0.5] * 3
+
+
+# On drawn scenes
+
+
+@pytest.fixture
+def scene(make_localization_model, scenes, cache):
+    """A model, train and val photos, and a store of their proposals."""
+    model = make_localization_model(refiner=0).for_inference("cpu", "float32")
+    store = FeatureStore(96, model.settings.proposals)
+    return model, open_dataset(scenes, "train", limit=3), open_dataset(scenes, "val"), store
+
+
+def test_the_bank_holds_regions_of_the_photos(scene, monkeypatch):
+    model, train, _, store = scene
+    bank = make_bank(model, train, store)
+    assert bank.shape == (3 * calibration.BANK_REGIONS, 24) and bank.dtype == torch.float32
+    assert torch.equal(bank, make_bank(model, train, store))
+    assert not torch.equal(bank, make_bank(model, train, store, seed=1))
+    of_photos = []
+    for photo in train:
+        pixels = open_photo(photo.path)
+        boxes = store.get(photo.path).boxes * np.array([*pixels.shape[1::-1]] * 2, np.float32)
+        of_photos.append(model.embed_regions(pixels, boxes).embeddings)
+    for of_photo, part in zip(of_photos, bank.split(calibration.BANK_REGIONS), strict=True):
+        nearest = part @ of_photo.T
+        assert nearest.max(dim=1).values.min() > 0.999
+        assert len(set(nearest.argmax(dim=1).tolist())) > calibration.BANK_REGIONS // 2  # not one region many times
+    monkeypatch.setattr(calibration, "BANK_PHOTOS", 2)
+    assert len(make_bank(model, train, store)) == 2 * calibration.BANK_REGIONS
+
+
+def test_calibrating_a_pipeline(scene):
+    model, train, val, store = scene
+    plain = measure_localization(localize_annotated(model, val, store)[0])
+    measured = calibrate(model, train, val, store)
+    assert {name: measured[name] for name in plain} == plain and set(measured) - set(plain) == {"confidence", "present"}
+    assert measured["confidence"]["count"] == measured["phrases"]
+    assert measured["confidence"]["rate"] == pytest.approx(
+        (measured["recall_at_1"] + measured["recall_at_1_without_sentence"]) / 2, abs=0.1
+    )
+    assert measured["present"]["rate"] == pytest.approx(0.5, abs=0.05)
+    weights = model.calibration.present
+    assert weights.shape == (F + 1,) and weights.abs().max() > 0
+    results, _ = localize_annotated(model, val[:1], store)
+    assert all(0 < r.judged.present < 1 and 0 < r.judged.confidence < 1 for r in results)
+    assert len({r.judged.present for r in results}) > 1
+
+
+def test_too_few_photos_leave_a_pipeline_uncalibrated(scene, caplog):
+    model, train, val, store = scene
+    with caplog.at_level(logging.WARNING):
+        measured = calibrate(model, train, val[:4], store)
+    assert model.calibration is None and "present" not in measured and "confidence" not in measured
+    assert measured == measure_localization(localize_annotated(model, val[:4], store)[0])
+    assert "cannot be fitted on 4 photos" in caplog.text
