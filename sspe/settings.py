@@ -43,8 +43,9 @@ class RegionSettings:
 
     Attributes:
         backbone: a name of :data:`sspe.vision.backbones.BACKBONES`.
-        weights: what training starts from: None is the published ImageNet weights; a path, a file of weights for the
-            backbone; "random", for trying the machinery out.
+        weights: what training starts from: None is the published ImageNet weights; "timm", timm's own of
+            EfficientNet-Lite, downloaded; a path, a file of weights for the backbone; "random", for trying the
+            machinery out.
         mode: "roi" runs the backbone's map once a photo and RoIAlign per box (fast); "crops" cuts every box from the
             photo and runs the whole backbone on it (slow, the R-CNN way).
         side: pixels; the photo is squeezed to side x side before the map.

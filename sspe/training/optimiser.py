@@ -16,8 +16,7 @@ def make_optimiser(
     """
     regions = model.regions
     regions.requires_grad_(recipe.fine_tune)
-    for stage in list(regions.map)[: recipe.frozen_stages]:
-        stage.requires_grad_(False)
+    regions.freeze_through(recipe.frozen_through)
     backbone = [p for p in regions.parameters() if p.requires_grad]
     # What has no ImageNet weights to keep learns fast.
     branches = [*model.network.parameters()]

@@ -35,7 +35,7 @@ class Recipe:
     negative_iou: float = 0.35  # one farther than this shows something else; between the two it counts as neither
     refined_iou: float = 0.4  # a proposal this near a phrase's box learns to be refined onto it
     fine_tune: bool = True  # False: the backbone keeps its ImageNet weights and its features are computed once
-    frozen_stages: int = 4  # of the map: stem, its activation and the first two stages see only edges and colours
+    frozen_through: str = "stage2"  # stages up to this one see only edges and colours; "" trains all
     regions_per_phrase: int = 0  # at most so many regions of each distinct phrase, drawn at random; 0 takes all
     mining_epoch: int = 0  # after so many epochs look for hard negatives and train on with them; 0 never does
     mined: int = 8  # hard negatives kept a photo, among its sampled proposals
@@ -205,7 +205,7 @@ def _check(r: Recipe) -> None:
         network.embedding network.judge loss.top_k loss.same_photo_top_k text.vocabulary text.centres text.pca
     """
     not_negative = """
-        sampled_proposals frozen_stages backbone_lr branch_lr weight_decay loss.margin loss.refinement network.refiner
+        sampled_proposals backbone_lr branch_lr weight_decay loss.margin loss.refinement network.refiner
         regions.surroundings regions.margin text.context network.hidden regions_per_phrase mining_epoch decay_every
         loss.region_anchor loss.phrase_anchor loss.region_structure loss.phrase_structure loss.same_photo
     """
@@ -272,7 +272,7 @@ class RetrievalRecipe:
     batch: int = 64  # photos a step
     backbone_lr: float = 1e-4
     branch_lr: float = 3e-4
-    frozen_stages: int = 4  # of the map: stem, its activation and the first two stages see only edges and colours
+    frozen_through: str = "stage2"  # stages up to this one see only edges and colours; "" trains all
     sentences: int = 2  # of each photo and step, drawn from its five; (4) needs at least two
     weight_decay: float = 0.01
     warm_up: float = 0.1  # share of the steps in which the learning rate rises; then it falls as a cosine
@@ -319,7 +319,7 @@ def _check_retrieval(r: RetrievalRecipe) -> None:
             sentences photos.side network.embedding loss.top_k text.vocabulary text.centres text.pca
         """,
         not_negative="""
-            frozen_epochs epochs frozen_lr backbone_lr branch_lr frozen_stages weight_decay network.hidden loss.margin
+            frozen_epochs epochs frozen_lr backbone_lr branch_lr weight_decay network.hidden loss.margin
             loss.photo_anchor loss.sentence_anchor loss.photo_structure loss.sentence_structure
         """,
         shares="warm_up zoom colour network.dropout",

@@ -174,8 +174,7 @@ class RetrievalRun(Run):
         r, photos = self.recipe, self.model.photos
         self.fine = fine
         photos.requires_grad_(fine)
-        for stage in list(photos.map)[: r.frozen_stages]:
-            stage.requires_grad_(False)
+        photos.freeze_through(r.frozen_through)
         backbone = [p for p in photos.parameters() if p.requires_grad]
         branches = [*self.model.network.parameters()]
         groups = [{"params": branches, "lr": r.branch_lr if fine else r.frozen_lr}]

@@ -14,8 +14,16 @@ class PictureEncoder(nn.Module):
     def __init__(self, backbone: Backbone):
         super().__init__()
         self.map, self.head = backbone.map, backbone.head
+        self._backbone = backbone
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
+
+    def freeze_through(self, stage: str | None) -> None:
+        """Fix the backbone's weights from its first stage to ``stage`` inclusive; None, "" or "none" fixes nothing.
+
+        Raises SspeError, which lists the stages, for one that this backbone does not have.
+        """
+        self._backbone.freeze_through(stage)
 
     def weights_key(self) -> str:
         """Short hash of the weights: names what was computed with them."""

