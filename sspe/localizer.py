@@ -14,7 +14,8 @@ import numpy as np
 
 from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
 from sspe.errors import PhotoError, SspeError
-from sspe.phrases.chunker import Phrase, extract_phrases, head_of
+from sspe.phrases.chunker import Phrase, extract_phrases
+from sspe.phrases.head import head_of
 from sspe.results import Candidate, Localization, LocalizedPhrase
 from sspe.text.context import Context
 from sspe.vision.photo import open_photo

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sspe.data.records import AnnotatedPhoto
+from sspe.phrases.head import head_of
 from sspe.text.context import Context
-from sspe.text.words import head_word, words_of
+from sspe.text.words import words_of
 
 _SINGULARS = {"men": "man", "women": "woman", "children": "child", "people": "person", "feet": "foot"}
 
@@ -124,7 +125,6 @@ _PEOPLE = frozenset(
     """.split()
 )
 _KINDS_OF_PEOPLE = frozenset("man woman boy girl child kid lady guy male female gentleman toddler baby infant".split())
-_COLLECTIVES = frozenset("group bunch couple pair crowd lot row set line team number variety piece part side".split())
 
 
 @dataclass(frozen=True)
@@ -165,12 +165,9 @@ def choose_absent(photos: Sequence[AnnotatedPhoto], seed: int = 0) -> dict[str, 
 
 
 def _named(phrase: str) -> frozenset[str]:
-    """The noun a phrase names and its close synonyms, singular; of "a group of dogs" those of both nouns."""
-    nouns = head_word(phrase)
-    words = words_of(phrase)
-    if nouns and singular(nouns[0]) in _COLLECTIVES and "of" in words:
-        nouns = nouns + head_word(" ".join(words[words.index("of") + 1 :]))
-    return frozenset().union(*(synonyms(singular(noun)) for noun in nouns))
+    """The noun a phrase names and its close synonyms, singular: of "a group of dogs" those of "dog"."""
+    noun = words_of(head_of(phrase))[-1:]
+    return synonyms(singular(noun[0])) if noun else frozenset()
 
 
 def synonyms(noun: str) -> frozenset[str]:

@@ -2,8 +2,7 @@
 
 exact   a found phrase counts if its characters are those of a gold phrase
 head    a found phrase counts if its head noun is the head noun of a gold phrase, so "a dog" found in "a dog outside"
-        counts. The gold names no heads: the rule that heads found phrases (`sspe.phrases.head.head_index`) heads the
-        gold ones as well, from the same tags.
+        counts. The gold names no heads: `sspe.phrases.head.head_span` finds those of both.
 
 Gold phrases of chain "0" name nothing one could see ("it", "a break"). All figures are given twice: against every gold
 phrase, and under "visual" against those of the other chains. There a found phrase that matches one of chain 0 is set
@@ -16,9 +15,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sspe.data.records import NOT_VISUAL, AnnotatedPhoto, AnnotatedSentence
-from sspe.phrases.chunker import Token, find_phrases, tagged_tokens
-from sspe.phrases.head import head_index
+from sspe.data.records import NOT_VISUAL, AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
+from sspe.phrases.chunker import Phrase, extract_phrases
+from sspe.phrases.head import head_span
+from sspe.phrases.tokens import Span
 
 Spans = Counter  # of (start, end) in characters; a Counter, as data of one's own may annotate a span twice
 
@@ -96,20 +96,16 @@ def _spans(sentence: AnnotatedSentence) -> dict[str, tuple[Spans, Spans, Spans]]
     """By rule, the spans to compare: of found phrases, of visual gold phrases, and of those of chain 0."""
     exact = Counter(), Counter(), Counter()
     head = Counter(), Counter(), Counter()
-    parts = tagged_tokens(sentence.text)
-    for tokens in parts:
-        for first, end in find_phrases(tokens):
-            exact[0][tokens[first].start, tokens[end - 1].end] += 1
-            head[0][_head_span(tokens[first:end])] += 1
-    everything = [token for tokens in parts for token in tokens]
+    for phrase in extract_phrases(sentence.text):
+        exact[0][phrase.start, phrase.end] += 1
+        head[0][_head_span(phrase)] += 1
     for phrase in sentence.phrases:
         side = 2 if phrase.chain == NOT_VISUAL else 1
         exact[side][phrase.start, phrase.end] += 1
-        inside = [token for token in everything if token.start < phrase.end and token.end > phrase.start]
-        head[side][_head_span(inside) if inside else (phrase.start, phrase.end)] += 1
+        head[side][_head_span(phrase)] += 1
     return {"exact": exact, "head": head}
 
 
-def _head_span(tokens: list[Token]) -> tuple[int, int]:
-    head = tokens[head_index(tokens)]
-    return head.start, head.end
+def _head_span(phrase: Phrase | AnnotatedPhrase) -> Span:
+    start, end = head_span(phrase.text)
+    return phrase.start + start, phrase.start + end

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sspe.errors import SspeError
-from sspe.phrases.head import head_index
-from sspe.phrases.tagger import tag
-from sspe.phrases.tokens import Token, plain_apostrophes, tokenize
+from sspe.phrases.head import head_of
+from sspe.phrases.tagger import tagged_tokens
+from sspe.phrases.tokens import Token
 
 
 @dataclass(frozen=True)
@@ -35,29 +35,12 @@ class Phrase:
     head: str
 
 
-COLORS = frozenset(
-    """
-    beige black blond blonde blue brown burgundy camo camouflage cream denim gold gray green grey khaki lavender
-    maroon navy olive orange pink plaid purple red silver tan teal turquoise violet white yellow
-""".split()
-)
-QUESTIONS = frozenset(["how", "when", "where", "why"])
-SUBJECTS = frozenset(["he", "it", "she", "that", "they", "which", "who"])
-WEAR = frozenset(["wear", "wears", "wearing", "wore"])
-# Determiners that also stand alone: "another watches", "both smile".
-STANDALONE = frozenset(
-    """
-    all another both each some that these this those
-""".split()
-)
 # Tags of phrases that name nothing one could draw a box around: it, there, who, this.
 PRONOUNS = frozenset(("EX", "PRP", "PRP$", "WP", "WDT", "ALONE"))
 
 MAX_TOKENS = 100  # chunked at once; longer sentences are cut where no phrase can run across
 
-# Beside the Penn Treebank's tags (https://www.nltk.org/book/ch05.html) the grammar knows those that `_refine` gives by
-# word: OF, COLOR, WEAR, ALONE (a determiner that may stand alone), NUM (the 5 of "player 5"), QUOTE and SIGN.
-_SIGNS = {"&": "CC", '"': "QUOTE", "\u201c": "QUOTE", "\u201d": "QUOTE"}
+# The tags are those of `sspe.phrases.tagger.tagged_tokens`.
 _DETERMINER = r"<DT|ALONE|PRP\$>"
 _ADJECTIVE = r"<RB.*>*<JJ.*|VBN|COLOR>"  # very tall, snow-covered, striped, red
 _ATTRIBUTE = r"<RB.*>*<JJ.*|VBN|VBG|COLOR>"  # the same or "smiling", where a determiner shows that it is no verb
@@ -99,8 +82,8 @@ def extract_phrases(sentence: str, pronouns: bool = True) -> list[Phrase]:
             if not pronouns and all(token.tag in PRONOUNS for token in inside):
                 continue
             start, stop = inside[0].start, inside[-1].end
-            head = inside[head_index(inside)]
-            phrases.append(Phrase(sentence[start:stop], start, stop, sentence[head.start : head.end]))
+            text = sentence[start:stop]
+            phrases.append(Phrase(text, start, stop, head_of(text)))
     return phrases
 
 
@@ -131,23 +114,6 @@ def phrases_at(sentence: str, spans: Sequence[Sequence[int]]) -> list[Phrase]:
     return phrases
 
 
-def head_of(phrase: str) -> str:
-    """The head noun of a text that is one phrase, verbatim; where no noun phrase is found in it, the whole text."""
-    found = extract_phrases(phrase)
-    return found[0].head if found else phrase
-
-
-def tagged_tokens(text: str) -> list[list[Token]]:
-    """The tokens of every sentence of a text, with the tags that the grammar reads."""
-    plain = plain_apostrophes(text)
-    sentences = []
-    for spans in tokenize(text):
-        words = [plain[start:end] for start, end in spans]
-        tags = _refine(tag(words))
-        sentences.append([Token(word, *span, tag) for word, span, tag in zip(words, spans, tags, strict=True)])
-    return sentences
-
-
 def find_phrases(tokens: Sequence[Token]) -> list[tuple[int, int]]:
     """Noun phrases among the tokens of one sentence, as ranges of tokens (first, last + 1)."""
     from nltk.tree import Tree
@@ -167,54 +133,6 @@ def find_phrases(tokens: Sequence[Token]) -> list[tuple[int, int]]:
     if not found and named and not tokens[0].word.lower().endswith("ing"):
         found.append((0, len(tokens)))
     return found
-
-
-def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
-    """The tags of a sentence, with names of their own for the words the grammar singles out."""
-    words = [word.lower() for word, _ in tagged]
-    tags = [tag for _, tag in tagged]
-    for i, word in enumerate(words):
-        before = words[i - 1] if i else ""
-        after = words[i + 1] if i + 1 < len(words) else ""
-        tag_before = tags[i - 1] if i else ""
-        noun_follows = i + 1 < len(tags) and tags[i + 1][:2] in ("NN", "JJ")
-        if not any(char.isalnum() for char in word):
-            # Of signs only these can stand inside a phrase: tall, thin; black & white; the boys' dog; a "stop" sign.
-            if tags[i] not in (",", "POS"):
-                tags[i] = _SIGNS.get(word, "SIGN")
-        elif word == "of":
-            tags[i] = "OF"
-        elif word in ("front", "top") and after == "of" and tag_before in ("", "IN"):
-            tags[i] = "RP"  # "in front of" is one long preposition
-        elif word == "side" and "by" in (before, after) and "side" in words[max(0, i - 2) : i] + words[i + 1 : i + 3]:
-            tags[i] = "RB"  # side by side
-        elif (before, word) in (("each", "other"), ("one", "another")):
-            tags[i] = "NN"
-        elif word in ("one", "ones") and tag_before in ("DT", "JJ", "JJR", "JJS", "COLOR") and not noun_follows:
-            tags[i] = "NN"  # the red one
-        elif word in COLORS:
-            tags[i] = "NNP" if i and tags[i] == "NNP" else "COLOR"  # Mr. Brown
-        elif word in QUESTIONS:
-            tags[i] = "WRB"
-        elif word in ("w/", "w/o"):
-            tags[i] = "IN"
-        elif word in WEAR:
-            tags[i] = "WEAR"
-        elif word in STANDALONE and tags[i] == "DT":
-            tags[i] = "ALONE"
-        elif before in SUBJECTS and tag_before in ("PRP", "WP", "WDT") and tags[i] in ("NN", "NNS"):
-            tags[i] = "VBZ"  # a boy who waves
-        elif tags[i] == "VBD" and noun_follows and tag_before in ("DT", "JJ", "COLOR", "CD", "PRP$"):
-            tags[i] = "VBN"  # a blue striped cup
-        elif tag_before == "POS" and tags[i][:2] in ("RB", "VB") and not noun_follows:
-            tags[i] = "NN"  # the man's back
-        elif (
-            tags[i] == "CD"
-            and (before == "number" or (word.isdigit() and tag_before.startswith("NN")))
-            and not noun_follows
-        ):
-            tags[i] = "NUM"
-    return tags
 
 
 def _windows(tokens: Sequence[Token]) -> Iterator[tuple[int, Sequence[Token]]]:

@@ -9,22 +9,49 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sspe.errors import DataError
+from sspe.phrases.tokens import Token, plain_apostrophes, tokenize
 
 if TYPE_CHECKING:
     from nltk.tag.perceptron import PerceptronTagger
 
-logger = logging.getLogger(__name__)
-
 WEIGHTS = Path(__file__).with_name("tagger.json.gz")
 FORMAT = 1
 Tagged = list[tuple[str, str]]  # the tokens of one sentence, each with its tag
+
+# The words that `tagged_tokens` singles out.
+_COLORS = frozenset(
+    """
+    beige black blond blonde blue brown burgundy camo camouflage cream denim gold gray green grey khaki lavender
+    maroon navy olive orange pink plaid purple red silver tan teal turquoise violet white yellow
+""".split()
+)
+_QUESTIONS = frozenset(["how", "when", "where", "why"])
+_SUBJECTS = frozenset(["he", "it", "she", "that", "they", "which", "who"])
+_WEAR = frozenset(["wear", "wears", "wearing", "wore"])
+# Determiners that also stand alone: "another watches", "both smile".
+_STANDALONE = frozenset(
+    """
+    all another both each some that these this those
+""".split()
+)
+_SIGNS = {"&": "CC", '"': "QUOTE", "\u201c": "QUOTE", "\u201d": "QUOTE"}
+
+
+def tagged_tokens(text: str) -> list[list[Token]]:
+    """The tokens of every sentence of a text, with the tags that the grammar reads."""
+    plain = plain_apostrophes(text)
+    sentences = []
+    for spans in tokenize(text):
+        words = [plain[start:end] for start, end in spans]
+        tags = _refine(tag(words))
+        sentences.append([Token(word, *span, tag) for word, span, tag in zip(words, spans, tags, strict=True)])
+    return sentences
 
 
 def tag(words: Sequence[str]) -> Tagged:
@@ -54,3 +81,53 @@ def load_tagger(path: Path = WEIGHTS) -> PerceptronTagger:
     }
     tagger.classes = tagger.model.classes = set(tags)
     return tagger
+
+
+def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
+    """The tags of a sentence, with names of their own for the words the grammar singles out."""
+    words = [word.lower() for word, _ in tagged]
+    tags = [tag for _, tag in tagged]
+    for i, word in enumerate(words):
+        before = words[i - 1] if i else ""
+        after = words[i + 1] if i + 1 < len(words) else ""
+        tag_before = tags[i - 1] if i else ""
+        noun_follows = i + 1 < len(tags) and tags[i + 1][:2] in ("NN", "JJ")
+        if not any(char.isalnum() for char in word):
+            # Of signs only these can stand inside a phrase: tall, thin; black & white; the boys' dog; a "stop" sign.
+            if tags[i] not in (",", "POS"):
+                tags[i] = _SIGNS.get(word, "SIGN")
+        elif word == "of":
+            tags[i] = "OF"
+        elif word in ("front", "top") and after == "of" and tag_before in ("", "IN"):
+            tags[i] = "RP"  # "in front of" is one long preposition
+        elif word == "side" and "by" in (before, after) and "side" in words[max(0, i - 2) : i] + words[i + 1 : i + 3]:
+            tags[i] = "RB"  # side by side
+        elif (before, word) in (("each", "other"), ("one", "another")):
+            tags[i] = "NN"
+        elif word in ("one", "ones") and tag_before in ("DT", "JJ", "JJR", "JJS", "COLOR") and not noun_follows:
+            tags[i] = "NN"  # the red one
+        elif (before, word) == ("ice", "cream"):
+            tags[i] = "NN"
+        elif word in _COLORS:
+            tags[i] = "NNP" if i and tags[i] == "NNP" else "COLOR"  # Mr. Brown
+        elif word in _QUESTIONS:
+            tags[i] = "WRB"
+        elif word in ("w/", "w/o"):
+            tags[i] = "IN"
+        elif word in _WEAR:
+            tags[i] = "WEAR"
+        elif word in _STANDALONE and tags[i] == "DT":
+            tags[i] = "ALONE"
+        elif before in _SUBJECTS and tag_before in ("PRP", "WP", "WDT") and tags[i] in ("NN", "NNS"):
+            tags[i] = "VBZ"  # a boy who waves
+        elif tags[i] == "VBD" and noun_follows and tag_before in ("DT", "JJ", "COLOR", "CD", "PRP$"):
+            tags[i] = "VBN"  # a blue striped cup
+        elif tag_before == "POS" and tags[i][:2] in ("RB", "VB") and not noun_follows:
+            tags[i] = "NN"  # the man's back
+        elif (
+            tags[i] == "CD"
+            and (before == "number" or (word.isdigit() and tag_before.startswith("NN")))
+            and not noun_follows
+        ):
+            tags[i] = "NUM"
+    return tags

@@ -25,6 +25,10 @@ _ABBREVIATION = re.compile(
 )
 # What a token is where NLTK's answer cannot be found again in the text: a run of letters and digits, or one sign.
 _PLAIN_TOKEN = re.compile(r"\w+|[^\w\s]")
+# A word that NLTK leaves as it is, and those of them that it takes apart ("gon", "na"). A sentence of such words alone,
+# as most phrases are, takes a tenth of NLTK's time without it.
+_SIMPLE_WORD = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
+_CONTRACTIONS = frozenset(["cannot", "gimme", "gonna", "gotta", "lemme", "wanna"])
 # Typographic apostrophes inside or after a word. One character each, so that no offset moves.
 _APOSTROPHE = re.compile(r"(?<=\w)[\u2019\u02bc\uff07]")
 
@@ -73,6 +77,8 @@ def _sentences(text: str) -> list[list[Span]]:
 
 def _tokens(text: str, words: list[Span]) -> list[Span]:
     """Token spans of successive words of one sentence."""
+    if all(_is_simple(text[start:end]) for start, end in words):
+        return words
     tokens = _word_tokenizer().tokenize(" ".join(text[start:end] for start, end in words))
     spans = []
     position, last = words[0][0], words[-1][1]
@@ -90,6 +96,10 @@ def _tokens(text: str, words: list[Span]) -> list[Span]:
         spans.append((position, end))
         position = end
     return spans
+
+
+def _is_simple(word: str) -> bool:
+    return _SIMPLE_WORD.fullmatch(word) is not None and _CONTRACTIONS.isdisjoint(word.lower().split("-"))
 
 
 @lru_cache(maxsize=1)

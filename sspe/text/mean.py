@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from sspe.phrases.head import head_of
 from sspe.settings import TextSettings
 from sspe.text.base import TextEncoder
-from sspe.text.words import WordVectors, head_word, training_vectors, words_of
+from sspe.text.words import WordVectors, training_vectors, words_of
 
 # What a checkpoint carries of a table: every word of the training texts, and the most frequent words of English
 # besides, so that a user's words are known although no training caption held them.
@@ -18,8 +19,9 @@ COMMON_WORDS = 60_000
 class MeanEncoder(TextEncoder):
     """The mean of the phrase's word vectors, L2-normalised: the paper's simplest text feature.
 
-    Several tables of vectors give one mean each, one after the other. With ``head`` the vector of the head word follows
-    each mean: in "the woman's red shirt" the mean alone cannot tell the shirt from the woman.
+    Several tables of vectors give one mean each, one after the other. With ``head`` the vector of the head noun, see
+    :func:`sspe.phrases.head.head_of`, follows each mean: in "the woman's red shirt" the mean alone cannot tell the
+    shirt from the woman.
     """
 
     name = "mean"
@@ -53,7 +55,7 @@ class MeanEncoder(TextEncoder):
         for table in self.tables:
             parts.append(_means(table, [words_of(phrase) for phrase in phrases]))
             if self.head:
-                parts.append(_means(table, [head_word(phrase) for phrase in phrases]))
+                parts.append(_means(table, [words_of(head_of(phrase))[-1:] for phrase in phrases]))
         return torch.cat(parts, dim=1)
 
     def _texts(self, texts: Sequence[str]) -> torch.Tensor:

@@ -19,28 +19,6 @@ def words_of(phrase: str) -> list[str]:
     return _WORD.findall(phrase.lower())
 
 
-_ARTICLES = frozenset({"a", "an", "the"})
-# Words after which a phrase no longer names its thing: "the man on the left", "a group of people".
-_PREPOSITIONS = frozenset(
-    """
-    about above across against along among around at behind below beneath beside between by for from in inside
-    into near next of off on onto out outside over past through to toward towards under underneath up upon with
-    without
-""".split()
-)
-
-
-def head_word(phrase: str) -> list[str]:
-    """The word that names the thing, as a list of one or none: the last one before the first preposition.
-
-    Right after an article no word is a preposition: "the next wave", "the inside of a car".
-    """
-    words = words_of(phrase)
-    later = ((i, word) for i, word in enumerate(words) if i > 0 and words[i - 1] not in _ARTICLES)
-    end = next((i for i, word in later if word in _PREPOSITIONS), len(words))
-    return words[:end][-1:]
-
-
 @dataclass(frozen=True)
 class WordVectors:
     """A vocabulary and one vector per word.

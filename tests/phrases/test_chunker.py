@@ -4,17 +4,12 @@ import time
 import pytest
 
 from sspe.errors import SspeError
-from sspe.phrases.chunker import GRAMMAR, Phrase, extract_phrases, find_phrases, phrases_at, tagged_tokens
-from sspe.phrases.head import head_index
+from sspe.phrases.chunker import GRAMMAR, Phrase, extract_phrases, phrases_at
 from sspe.phrases.tokens import MAX_WORDS, tokenize
 
 
 def texts(sentence, **options):
     return [phrase.text for phrase in extract_phrases(sentence, **options)]
-
-
-def heads(sentence):
-    return [phrase.head for phrase in extract_phrases(sentence)]
 
 
 def check_spans(sentence):
@@ -214,23 +209,6 @@ def test_a_long_sentence_gives_the_phrases_of_its_parts():
     assert found[-1].start == 299 * len(part) + part.index("a chair")
 
 
-@pytest.mark.parametrize(
-    ("sentence", "expected"),
-    [
-        ("the woman's old kitchen table", ["table"]),
-        ("a group of young people", ["people"]),
-        ("a pair of bright blue shoes", ["shoes"]),
-        ("the edge of a lake", ["edge"]),
-        ("two of the children", ["children"]),
-        ("the other", ["other"]),
-        ("a rainbow colored hat", ["hat"]),
-        ("a woman in pink", ["woman", "pink"]),
-    ],
-)
-def test_head_noun(sentence, expected):
-    assert heads(sentence) == expected
-
-
 def test_phrases_that_only_point_can_be_left_out():
     sentence = "There is a boy who waves at us while another holds his kite."
     assert texts(sentence) == ["There", "a boy", "who", "us", "another", "his kite"]
@@ -242,14 +220,6 @@ def test_the_grammar_is_nltk_s_and_works_on_tags_alone():
 
     tree = RegexpParser(GRAMMAR).parse([("x", "DT"), ("y", "NN"), ("z", "OF"), ("v", "NNS"), ("w", "VBZ")])
     assert [len(node) if hasattr(node, "label") else None for node in tree] == [3, None]
-
-
-def test_parts_agree_with_the_whole():
-    sentence = "A man walks. Two dogs of different breeds follow him."
-    parts = tagged_tokens(sentence)
-    ranges = [find_phrases(tokens) for tokens in parts]
-    assert ranges == [[(0, 2)], [(0, 5), (6, 7)]]
-    assert parts[1][head_index(parts[1][0:5])].word == "dogs"
 
 
 def test_phrases_that_someone_marked():

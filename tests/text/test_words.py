@@ -1,4 +1,4 @@
-"""Words of odd phrases, head words, and files of vectors that are not what they should be."""
+"""Words of odd phrases, and files of vectors that are not what they should be."""
 
 import sys
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sspe.errors import CheckpointError, DataError
-from sspe.text.words import WordVectors, glove, head_word, read_word_vectors, words_of
+from sspe.text.words import WordVectors, glove, read_word_vectors, words_of
 
 
 @pytest.mark.parametrize(
@@ -31,27 +31,7 @@ def test_words_are_lower_case_without_punctuation(phrase, words):
 
 @pytest.mark.parametrize("phrase", ["", " ", "...", "😀", "\n\t", "--", "\0"])
 def test_phrases_without_words(phrase):
-    assert words_of(phrase) == [] and head_word(phrase) == []
-
-
-@pytest.mark.parametrize(
-    ("phrase", "head"),
-    [
-        ("a man", "man"),
-        ("the woman's red shirt", "shirt"),
-        ("the man on the left", "man"),
-        ("a group of people", "group"),
-        ("Two young boys in blue", "boys"),
-        ("someone", "someone"),
-        ("of the people", "people"),  # a preposition in front leaves the rest
-        ("the next wave", "wave"),
-        ("the inside of a car", "inside"),
-        ("an off-road vehicle", "vehicle"),
-        ("the", "the"),
-    ],
-)
-def test_the_head_is_the_last_word_before_a_preposition(phrase, head):
-    assert head_word(phrase) == [head]
+    assert words_of(phrase) == []
 
 
 # Tables
