@@ -6,7 +6,7 @@
 
 Every row is one ``sspe train --recipe ablation`` with its own settings: frozen features, one short schedule, the
 paper's measure. Rows that are finished (their folder has a metrics.json) are not run again, one that was stopped goes
-on. The table is Markdown. The vectors are made by ``python -m sspe.text.word2vec CAPTIONS FILE --size 300``.
+on. The table is Markdown. The vectors are made by ``python tools/train_word2vec.py CAPTIONS FILE --size 300``.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from sspe.errors import SspeError
 
 SEEN = "text encoder has seen these captions"
 COUNTS = ("100", "200", "500", "1000")
-VECTORS = "text.vectors={vectors}"
-HGLMM = (VECTORS,)  # the recipe's encoder
-MEAN = ("text.encoder=mean", VECTORS)
+HGLMM = ("text.vectors={vectors}",)  # the recipe's encoder
+BOTH = "text.vectors=glove,{vectors}"
+MEAN = ("text.encoder=mean", BOTH)
 TFIDF = ("text.encoder=tfidf",)
 TEXT_TERM, IMAGE_TERM = "loss.phrase_structure=0.1", "loss.region_structure=0.1"
 ONE_WAY = "loss.region_anchor=0"

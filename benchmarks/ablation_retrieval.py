@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablation import (
+    BOTH,
     HGLMM,
     MEAN,
     SEEN,
     TFIDF,
-    VECTORS,
     Prepared,
     Row,
     finished,
@@ -34,7 +34,7 @@ from sspe.errors import SspeError
 
 RECIPE, FINE = "retrieval-frozen", "retrieval"
 MINILM = ("text.encoder=minilm",)
-JOINED, JOINED_MINILM = ("text.encoder=mean+tfidf", VECTORS), ("text.encoder=minilm+mean+tfidf", VECTORS)
+JOINED, JOINED_MINILM = ("text.encoder=mean+tfidf", BOTH), ("text.encoder=minilm+mean+tfidf", BOTH)
 HGLMM, HGLMM_GLOVE = ("text.encoder=hglmm", *HGLMM), ("text.encoder=hglmm",)  # the recipe's own encoder is MiniLM
 PLAIN, STRUCTURE = "loss.sentence_structure=0", "loss.sentence_structure=0.1"
 FROM_PHOTOS, FROM_SENTENCES = "loss.sentence_anchor=0", "loss.photo_anchor=0"

@@ -90,19 +90,19 @@ class TextSettings:
     """The text side.
 
     Attributes:
-        encoder: a name of :data:`sspe.text.encoders.TEXT_ENCODERS`, or several joined by "+", side by side.
-        vectors: files of word vectors, GloVe or word2vec. "mean" reads them beside GloVe 6B 50-d; "hglmm" takes one in
-            its place.
+        encoder: a name of :func:`sspe.text.encoders.text_encoders`, or several joined by "+", side by side.
+        vectors: tables of word vectors: "glove" is the packaged GloVe 6B 50-d, anything else a file in the GloVe or
+            the word2vec format. "mean" reads all of them side by side, "hglmm" takes one.
         head: of "mean", the head word's vector beside the mean.
         context: words of the sentence read on either side of the phrase; 0 reads the phrase alone.
-        vocabulary: of "tfidf", so many of the most frequent training words.
+        vocabulary: of "tfidf", vocabulary size: the most frequent training words.
         centres: of "hglmm", K, the mixture's components; 30 in the paper.
         pca: of "hglmm", numbers that the PCA leaves; 6,000 in the paper, where the map from 18,000 to them alone takes
             216 MB in a checkpoint.
     """
 
     encoder: str = "mean"
-    vectors: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ("glove",)
     head: bool = True
     context: int = 5
     vocabulary: int = 3000

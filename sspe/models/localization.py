@@ -114,12 +114,12 @@ class LocalizationModel(nn.Module):
         the context by itself misleads as often as it helps, and the mean does better than either. A phrase of no known
         word has an embedding too: it matches nothing in particular.
         """
-        features = self.text_encoder.encode(phrases).to(self.device)
+        features = self.text_encoder.encode(phrases)
         with autocast(self.device, self.precision):
             y = self.network.text(features)
             if contexts is None or not self.text_encoder.context:
                 return y
-            in_context = self.text_encoder.encode(phrases, contexts).to(self.device)
+            in_context = self.text_encoder.encode(phrases, contexts)
             return functional.normalize(y + self.network.text(in_context), dim=1)
 
     @torch.inference_mode()

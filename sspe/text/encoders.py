@@ -2,27 +2,26 @@
 
 An encoder is made once for training and travels inside the checkpoint: ``state`` gives its tensors, ``settings`` its
 JSON-like description, and :func:`load_text_encoder` builds it again from the two. Names joined by "+", such as
-"mean+tfidf", are several encoders side by side.
+"mean+tfidf", are several encoders side by side. The encoder "NAME" is in the file ``sspe/text/NAME.py``, which is
+imported when it is asked for.
 """
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
 
 import torch
+from torch import nn
 
+import sspe.text
 from sspe.errors import CheckpointError
 from sspe.settings import TextSettings
-from sspe.text.base import TextEncoder
-from sspe.text.hglmm import HGLMMEncoder
-from sspe.text.mean import MeanEncoder
-from sspe.text.minilm import MiniLMEncoder
-from sspe.text.tfidf import TfidfEncoder
+from sspe.text.base import REGISTERED, TextEncoder
 
-__all__ = ["TEXT_ENCODERS", "JoinedEncoder", "TextEncoder", "create_text_encoder", "load_text_encoder"]
-
-_ENCODERS = {encoder.name: encoder for encoder in (MeanEncoder, TfidfEncoder, HGLMMEncoder, MiniLMEncoder)}
-TEXT_ENCODERS = tuple(_ENCODERS)
+__all__ = ["JoinedEncoder", "TextEncoder", "create_text_encoder", "load_text_encoder", "text_encoders"]
 
 
 class JoinedEncoder(TextEncoder):
@@ -34,7 +33,8 @@ class JoinedEncoder(TextEncoder):
 
     def __init__(self, parts: Sequence[TextEncoder]):
         """``parts`` read equally much of the context and have different names."""
-        self.parts = tuple(parts)
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
         self.name = "+".join(part.name for part in parts)
         self.context = self.parts[0].context
         self.phrase_size = sum(part.phrase_size for part in parts)
@@ -49,20 +49,22 @@ class JoinedEncoder(TextEncoder):
     def load(cls, settings: dict, state: dict[str, torch.Tensor]) -> JoinedEncoder:
         """The encoders a checkpoint carries."""
         parts = []
-        for name, of_part in settings.items():
+        for name, part_settings in settings.items():
             own = {k.removeprefix(f"{name}."): tensor for k, tensor in state.items() if k.startswith(f"{name}.")}
-            parts.append(_named(name).load(of_part, own))
+            parts.append(_named(name).load(part_settings, own))
         return cls(parts)
 
     def split(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Views of what each part gave of phrases' own features (N, phrase_size), no context among them."""
         return features.split([part.phrase_size for part in self.parts], dim=1)
 
-    def _phrases(self, phrases: Sequence[str]) -> torch.Tensor:
-        return torch.cat([part._phrases(phrases) for part in self.parts], dim=1)
+    def phrase_features(self, phrases: Sequence[str]) -> torch.Tensor:
+        """Those of the parts, side by side: (P, phrase_size)."""
+        return torch.cat([part.phrase_features(phrases) for part in self.parts], dim=1)
 
-    def _texts(self, texts: Sequence[str]) -> torch.Tensor:
-        return torch.cat([part._texts(texts) for part in self.parts], dim=1)
+    def features(self, texts: Sequence[str]) -> torch.Tensor:
+        """Those of the parts, side by side: (N, context_size)."""
+        return torch.cat([part.features(texts) for part in self.parts], dim=1)
 
     def settings(self) -> dict:
         """Those of each part by its name, in order."""
@@ -71,6 +73,13 @@ class JoinedEncoder(TextEncoder):
     def state(self) -> dict[str, torch.Tensor]:
         """The tensors of each part, its name before theirs."""
         return {f"{part.name}.{k}": tensor for part in self.parts for k, tensor in part.state().items()}
+
+
+def text_encoders() -> list[str]:
+    """Names of all encoders, sorted; it imports every file of ``sspe/text/``."""
+    for module in pkgutil.iter_modules(sspe.text.__path__):
+        import_module(f"sspe.text.{module.name}")
+    return sorted(REGISTERED)
 
 
 def create_text_encoder(settings: TextSettings, texts: Sequence[str]) -> TextEncoder:
@@ -106,6 +115,8 @@ def _names(name: str) -> list[str]:
 
 
 def _named(name: str) -> type[TextEncoder]:
-    if name not in _ENCODERS:
-        raise CheckpointError(f"There is no text encoder {name!r}; choose one of {', '.join(TEXT_ENCODERS)}.")
-    return _ENCODERS[name]
+    if name not in REGISTERED and name.isidentifier() and find_spec(f"sspe.text.{name}"):
+        import_module(f"sspe.text.{name}")
+    if name not in REGISTERED:
+        raise CheckpointError(f"There is no text encoder {name!r}; choose one of {', '.join(text_encoders())}.")
+    return REGISTERED[name]

@@ -66,9 +66,9 @@ class HybridMixture:
         Sum over the words, divided by sqrt(n), then the signed square root, then L2; a text of no words gives zeros.
         """
         each = self.contributions(x)
-        lengths = torch.tensor([len(rows) for rows in texts])
+        lengths = torch.tensor([len(rows) for rows in texts], device=x.device)
         offsets = lengths.cumsum(0) - lengths
-        flat = torch.tensor([row for rows in texts for row in rows], dtype=torch.long)
+        flat = torch.tensor([row for rows in texts for row in rows], dtype=torch.long, device=x.device)
         if not len(flat):
             return each.new_zeros(len(texts), 2 * self.means.numel())
         sums = functional.embedding_bag(flat, each, offsets, mode="sum")  # (T, 2 K D); nothing where a bag is empty

@@ -1,5 +1,7 @@
 """HGLMM Fisher vectors as a text encoder: the text feature of the paper's best results."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
@@ -13,10 +15,10 @@ from torch.nn import functional
 from sspe.errors import DataError
 from sspe.files import atomic_write, cache_dir, settings_key
 from sspe.settings import TextSettings
-from sspe.text.base import TextEncoder
+from sspe.text.base import Tensors, TextEncoder, as_stored
 from sspe.text.fisher import HybridMixture, fit_mixture
 from sspe.text.projection import independent_components, principal_components
-from sspe.text.words import WordVectors, training_vectors, words_of
+from sspe.text.words import GLOVE, Vocabulary, WordVectors, training_vectors, words_of
 
 log = logging.getLogger(__name__)
 
@@ -45,34 +47,35 @@ class HGLMMEncoder(TextEncoder):
             table: words and their vectors (V, D) as the mixture reads them, of length 10.
             mean, components: of the PCA, (2 K D,) and (P, 2 K D).
         """
-        self.table, self.mixture, self.mean, self.components = table, mixture, mean, components
+        super().__init__()
+        self.vocabulary = Vocabulary(table.words)
+        self.register_buffer("vectors", torch.from_numpy(table.vectors), persistent=False)
+        self.mixture = Tensors(mixture.as_dict())
+        self.pca = Tensors({"mean": mean, "components": components})
         self.context = context
         self.phrase_size = self.context_size = len(components)
-        self._vectors = torch.from_numpy(table.vectors)
-        self._shift = components @ mean  # (P,)
 
     @classmethod
-    def create(cls, texts: Sequence[str], settings: TextSettings, seed: int = 0) -> "HGLMMEncoder":
+    def create(cls, texts: Sequence[str], settings: TextSettings, seed: int = 0) -> HGLMMEncoder:
         """Fit on training texts: components and mixture on their words as often as they occur, the PCA on the texts.
 
-        The vectors are those of the file in ``settings.vectors``, or GloVe 6B 50-d. What was fitted once is kept in the
-        cache folder. Raises DataError for several files, and where no word of the texts has a vector.
+        The vectors are the one table that ``settings.vectors`` names. What was fitted once is kept in the cache folder.
+        Raises DataError for none or several, and where no word of the texts has a vector.
         """
-        if len(settings.vectors) > 1:
+        if len(settings.vectors) != 1:
             raise DataError(
-                f"The text encoder hglmm takes one file of word vectors and got {len(settings.vectors)}; "
-                "set text.vectors to one."
+                f"The text encoder hglmm takes one table of word vectors and got {len(settings.vectors)}; "
+                "set text.vectors to glove or to one file."
             )
-        file = settings.vectors[0] if settings.vectors else None
-        kept = _kept(texts, file, settings, seed)
+        kept = _kept(texts, settings, seed)
         if not kept.exists():
-            cls._fitted(texts, file, settings, seed)._write(kept)
+            cls._fitted(texts, settings, seed)._write(kept)
         return cls._read(kept, settings.context)
 
     @classmethod
-    def _fitted(cls, texts: Sequence[str], file: str | None, settings: TextSettings, seed: int) -> "HGLMMEncoder":
+    def _fitted(cls, texts: Sequence[str], settings: TextSettings, seed: int) -> HGLMMEncoder:
         words = [words_of(text) for text in texts]
-        table = training_vectors(file, {word for text in words for word in text}, COMMON_WORDS)
+        table = training_vectors(settings.vectors[0], {word for text in words for word in text}, COMMON_WORDS)
         rows = [table.rows(text) for text in words]
         counts = torch.from_numpy(np.bincount([row for text in rows for row in text], minlength=len(table.words)))
         seen = counts > 0
@@ -81,9 +84,9 @@ class HGLMMEncoder(TextEncoder):
         log.info("fitting the mixture on %d words, %d of them different", counts.sum(), seen.sum())
         unit = functional.normalize(torch.from_numpy(table.vectors), dim=1)
         mean, unmixing = independent_components(unit[seen], counts[seen], seed)
-        vectors = _as_stored(_LENGTH * functional.normalize((unit - mean) @ unmixing.T, dim=1))
+        vectors = as_stored(_LENGTH * functional.normalize((unit - mean) @ unmixing.T, dim=1))
         mixture = fit_mixture(vectors[seen], counts[seen], settings.centres, seed=seed)
-        mixture = HybridMixture(**{name: _as_stored(tensor) for name, tensor in mixture.as_dict().items()})
+        mixture = HybridMixture(**{name: as_stored(tensor) for name, tensor in mixture.as_dict().items()})
         size = 2 * mixture.means.numel()
         different = sorted({tuple(text) for text in rows if text})
         most = MEMORY // 4 // (4 * size)
@@ -94,11 +97,11 @@ class HGLMMEncoder(TextEncoder):
         fisher = torch.empty(len(different), size)
         for i in range(0, len(different), _BATCH):
             fisher[i : i + _BATCH] = _fisher_vectors(mixture, vectors, different[i : i + _BATCH])
-        mean, components = map(_as_stored, principal_components(fisher, settings.pca, seed))
+        mean, components = map(as_stored, principal_components(fisher, settings.pca, seed))
         return cls(WordVectors(table.words, vectors.numpy()), mixture, mean, components)
 
     @classmethod
-    def load(cls, settings: dict, state: dict[str, torch.Tensor]) -> "HGLMMEncoder":
+    def load(cls, settings: dict, state: dict[str, torch.Tensor]) -> HGLMMEncoder:
         """The encoder a checkpoint carries."""
         parameters = {name.removeprefix("mixture."): t.float() for name, t in state.items() if name[:8] == "mixture."}
         return cls(
@@ -109,40 +112,30 @@ class HGLMMEncoder(TextEncoder):
             settings["context"],
         )
 
-    def _phrases(self, phrases: Sequence[str]) -> torch.Tensor:
-        return self._texts(phrases)
-
-    def _texts(self, texts: Sequence[str]) -> torch.Tensor:
-        rows = [self.table.rows(words_of(text)) for text in texts]
-        features = torch.zeros(len(rows), self.context_size)
+    def features(self, texts: Sequence[str]) -> torch.Tensor:
+        """(N, P) projected Fisher vectors; zero where no word is known."""
+        rows = [self.vocabulary.rows(words_of(text)) for text in texts]
+        features = self.vectors.new_zeros(len(rows), self.context_size)
         known = [i for i, text in enumerate(rows) if text]
+        mixture = HybridMixture(**dict(self.mixture.named_buffers()))
         for part in (known[i : i + _BATCH] for i in range(0, len(known), _BATCH)):
-            fisher = _fisher_vectors(self.mixture, self._vectors, [rows[i] for i in part])
-            features[part] = fisher @ self.components.T - self._shift
+            fisher = _fisher_vectors(mixture, self.vectors, [rows[i] for i in part])
+            features[part] = (fisher - self.pca.mean) @ self.pca.components.T
         return features
 
     def settings(self) -> dict:
         """The vocabulary, and how much context is read; the sizes are those of the tensors."""
-        return {"words": list(self.table.words), "context": self.context}
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """The word vectors, the mixture's parameters and the PCA."""
-        return {
-            "vectors": self._vectors,
-            **{f"mixture.{name}": tensor for name, tensor in self.mixture.as_dict().items()},
-            "pca.mean": self.mean,
-            "pca.components": self.components,
-        }
+        return {"words": list(self.vocabulary.words), "context": self.context}
 
     def _write(self, path: Path) -> None:
         from safetensors.torch import save_file
 
         tensors = {name: tensor.half().contiguous() for name, tensor in self.state().items()}
         with atomic_write(path) as temporary:
-            save_file(tensors, temporary, {"words": json.dumps(self.table.words)})
+            save_file(tensors, temporary, {"words": json.dumps(self.vocabulary.words)})
 
     @classmethod
-    def _read(cls, path: Path, context: int) -> "HGLMMEncoder":
+    def _read(cls, path: Path, context: int) -> HGLMMEncoder:
         from safetensors import safe_open
 
         with safe_open(path, framework="pt") as file:
@@ -158,17 +151,12 @@ def _fisher_vectors(mixture: HybridMixture, vectors: torch.Tensor, texts: Sequen
     return mixture.fisher_vectors(vectors[words], [[place[row] for row in text] for text in texts])
 
 
-def _as_stored(tensor: torch.Tensor) -> torch.Tensor:
-    """Rounded as a checkpoint rounds it, so that training sees what use will see."""
-    return tensor.half().float()
-
-
-def _kept(texts: Sequence[str], file: str | None, settings: TextSettings, seed: int) -> Path:
-    """Where the encoder fitted on this very input is kept."""
+def _kept(texts: Sequence[str], settings: TextSettings, seed: int) -> Path:
+    """Path of the encoder fitted on this very input."""
     digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
     vectors = None
-    if file is not None and Path(file).is_file():
-        status = Path(file).stat()
-        vectors = (str(Path(file).resolve()), status.st_size, status.st_mtime_ns)
+    if (source := settings.vectors[0]) != GLOVE and Path(source).is_file():
+        status = Path(source).stat()
+        vectors = (str(Path(source).resolve()), status.st_size, status.st_mtime_ns)
     key = settings_key(_FITTING, digest, vectors, settings.centres, settings.pca, COMMON_WORDS, seed)
     return cache_dir() / "text" / f"hglmm-{key}.safetensors"

@@ -1,15 +1,17 @@
 """The mean of word vectors: the paper's simplest text feature, and what the shipped localizer reads."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch.nn import functional
 
+from sspe.errors import DataError
 from sspe.phrases.head import head_of
 from sspe.settings import TextSettings
-from sspe.text.base import TextEncoder
-from sspe.text.words import WordVectors, training_vectors, words_of
+from sspe.text.base import Tensors, TextEncoder, as_stored
+from sspe.text.words import Vocabulary, WordVectors, training_vectors, words_of
 
 # What a checkpoint carries of a table: every word of the training texts, and the most frequent words of English
 # besides, so that a user's words are known although no training caption held them.
@@ -27,21 +29,32 @@ class MeanEncoder(TextEncoder):
     name = "mean"
 
     def __init__(self, tables: Sequence[WordVectors], head: bool = False, context: int = 0):
-        self.tables = tuple(tables)
+        super().__init__()
+        self.vocabularies = tuple(Vocabulary(table.words) for table in tables)
+        self.vectors = Tensors({str(i): torch.from_numpy(table.vectors) for i, table in enumerate(tables)})
         self.head = head
         self.context = context
-        self.context_size = sum(table.size for table in self.tables)
+        self.context_size = sum(table.size for table in tables)
         self.phrase_size = self.context_size * (2 if head else 1)
 
     @classmethod
-    def create(cls, texts: Sequence[str], settings: TextSettings) -> "MeanEncoder":
-        """An encoder for training on ``texts``: GloVe 6B 50-d, then every file of vectors of the settings."""
+    def create(cls, texts: Sequence[str], settings: TextSettings) -> MeanEncoder:
+        """An encoder for training on ``texts`` that reads every table of ``settings.vectors``.
+
+        Raises DataError where there is none or a file is broken, CheckpointError without the package of GloVe.
+        """
+        if not settings.vectors:
+            raise DataError(
+                "The text encoder mean needs word vectors and the setting text.vectors names none; set it to glove, to "
+                "a file, or to several with commas between them."
+            )
         seen = {word for text in texts for word in words_of(text)}
-        tables = [training_vectors(file, seen, COMMON_WORDS) for file in (None, *settings.vectors)]
-        return cls(tables, settings.head, settings.context)
+        tables = [training_vectors(source, seen, COMMON_WORDS) for source in settings.vectors]
+        rounded = [WordVectors(t.words, as_stored(torch.from_numpy(t.vectors)).numpy()) for t in tables]
+        return cls(rounded, settings.head, settings.context)
 
     @classmethod
-    def load(cls, settings: dict, state: dict[str, torch.Tensor]) -> "MeanEncoder":
+    def load(cls, settings: dict, state: dict[str, torch.Tensor]) -> MeanEncoder:
         """The encoder a checkpoint carries."""
         tables = [
             WordVectors(tuple(words), state[f"vectors.{i}"].float().numpy())
@@ -49,31 +62,37 @@ class MeanEncoder(TextEncoder):
         ]
         return cls(tables, settings["head"], settings["context"])
 
-    def _phrases(self, phrases: Sequence[str]) -> torch.Tensor:
-        """Per table the mean and the head word's vector; each has unit length, or is zero where no word is known."""
+    def phrase_features(self, phrases: Sequence[str]) -> torch.Tensor:
+        """Per table the mean and the head noun's vector; each has unit length, or is zero where no word is known."""
+        words = [words_of(phrase) for phrase in phrases]
+        heads = [words_of(head_of(phrase))[-1:] for phrase in phrases] if self.head else []
         parts = []
-        for table in self.tables:
-            parts.append(_means(table, [words_of(phrase) for phrase in phrases]))
+        for vocabulary, vectors in self._tables():
+            parts.append(_means(vocabulary, vectors, words))
             if self.head:
-                parts.append(_means(table, [words_of(head_of(phrase))[-1:] for phrase in phrases]))
+                parts.append(_means(vocabulary, vectors, heads))
         return torch.cat(parts, dim=1)
 
-    def _texts(self, texts: Sequence[str]) -> torch.Tensor:
-        return torch.cat([_means(table, [words_of(text) for text in texts]) for table in self.tables], dim=1)
+    def features(self, texts: Sequence[str]) -> torch.Tensor:
+        """Per table the mean, of unit length, or zero where no word is known: (N, context_size)."""
+        words = [words_of(text) for text in texts]
+        return torch.cat([_means(vocabulary, vectors, words) for vocabulary, vectors in self._tables()], dim=1)
 
     def settings(self) -> dict:
         """The vocabulary of each table, and whether the head word and the context have a part."""
-        return {"words": [list(table.words) for table in self.tables], "head": self.head, "context": self.context}
+        words = [list(vocabulary.words) for vocabulary in self.vocabularies]
+        return {"words": words, "head": self.head, "context": self.context}
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """The vectors (V, D) of each table."""
-        return {f"vectors.{i}": torch.from_numpy(table.vectors) for i, table in enumerate(self.tables)}
+    def _tables(self) -> zip[tuple[Vocabulary, torch.Tensor]]:
+        return zip(self.vocabularies, self.vectors.buffers(), strict=True)
 
 
-def _means(table: WordVectors, texts: Sequence[Sequence[str]]) -> torch.Tensor:
+def _means(vocabulary: Vocabulary, vectors: torch.Tensor, texts: Sequence[Sequence[str]]) -> torch.Tensor:
     """The mean vector (N, D) of each list of words, brought to unit length; zero where no word of it is known."""
-    means = np.zeros((len(texts), table.size), np.float32)
-    for i, words in enumerate(texts):
-        if rows := table.rows(words):
-            means[i] = table.vectors[rows].mean(axis=0)
-    return functional.normalize(torch.from_numpy(means), dim=1)
+    rows = [vocabulary.rows(words) for words in texts]
+    flat = torch.tensor([row for text in rows for row in text], dtype=torch.long, device=vectors.device)
+    if not len(flat):
+        return vectors.new_zeros(len(texts), vectors.shape[1])
+    lengths = torch.tensor([len(text) for text in rows], device=vectors.device)
+    means = functional.embedding_bag(flat, vectors, lengths.cumsum(0) - lengths, mode="mean")  # 0 where a bag is empty
+    return functional.normalize(means, dim=1)

@@ -1,11 +1,14 @@
 """all-MiniLM-L6-v2 as a text encoder, from the pip package that carries it."""
 
+from __future__ import annotations
+
 import hashlib
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from sspe.errors import CheckpointError
@@ -27,6 +30,7 @@ class MiniLMEncoder(TextEncoder):
     phrase_size = context_size = 384
 
     def __init__(self, context: int = 0) -> None:
+        super().__init__()
         self.context = context
         try:
             from transformers import AutoModel, AutoTokenizer
@@ -47,31 +51,29 @@ class MiniLMEncoder(TextEncoder):
 
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         logging.disable_progress_bar()  # it would count a hundred tensors, under a second, whatever --quiet says
-        self._model = AutoModel.from_pretrained(folder).eval()
+        self.model = _fixed(AutoModel.from_pretrained(folder).eval())
         logging.enable_progress_bar()
 
     @classmethod
-    def create(cls, texts: Sequence[str], settings: TextSettings) -> "MiniLMEncoder":
+    def create(cls, texts: Sequence[str], settings: TextSettings) -> MiniLMEncoder:
         """The published model; nothing in it depends on the texts."""
         return cls(settings.context)
 
     @classmethod
-    def load(cls, settings: dict, state: dict[str, torch.Tensor]) -> "MiniLMEncoder":
+    def load(cls, settings: dict, state: dict[str, torch.Tensor]) -> MiniLMEncoder:
         """The published model again."""
         return cls(settings["context"])
 
-    def _phrases(self, phrases: Sequence[str]) -> torch.Tensor:
-        return self._texts(phrases)
-
     @torch.inference_mode()
-    def _texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """Features (N, 384) float32, unit length."""
-        parts = [torch.zeros(0, self.context_size)]
+    def features(self, texts: Sequence[str]) -> torch.Tensor:
+        """(N, 384) of unit length."""
+        device = self.model.embeddings.word_embeddings.weight.device
+        parts = [torch.zeros(0, self.context_size, device=device)]
         for i in range(0, len(texts), 128):
             batch = self._tokenizer(
                 list(texts[i : i + 128]), padding=True, truncation=True, max_length=128, return_tensors="pt"
-            )
-            tokens = self._model(**batch).last_hidden_state  # (P, L, 384)
+            ).to(device)
+            tokens = self.model(**batch).last_hidden_state  # (P, L, 384)
             mask = batch["attention_mask"][:, :, None].float()
             parts.append(functional.normalize((tokens * mask).sum(dim=1) / mask.sum(dim=1), dim=1))
         return torch.cat(parts)
@@ -83,3 +85,13 @@ class MiniLMEncoder(TextEncoder):
     def state(self) -> dict[str, torch.Tensor]:
         """No tensors: the model comes from its package."""
         return {}
+
+
+def _fixed(network: nn.Module) -> nn.Module:
+    """Turn a network's weights into buffers, in place: they move with it, and are neither trained nor stored."""
+    for module in network.modules():
+        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for name, tensor in own:
+            delattr(module, name)
+            module.register_buffer(name, tensor.detach(), persistent=False)
+    return network

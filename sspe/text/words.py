@@ -11,6 +11,7 @@ import numpy as np
 from sspe.errors import CheckpointError
 from sspe.text.vector_files import read_vectors
 
+GLOVE = "glove"  # what text.vectors calls the packaged vectors; a file of that name is ./glove
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+")  # "3.5" is one word, "man,2" are two
 
 
@@ -20,29 +21,16 @@ def words_of(phrase: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class WordVectors:
-    """A vocabulary and one vector per word.
-
-    Attributes:
-        words: V distinct words.
-        vectors: (V, D) float32.
-    """
+class Vocabulary:
+    """V distinct words, each known by its row."""
 
     words: tuple[str, ...]
-    vectors: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.vectors.ndim != 2 or len(self.words) != len(self.vectors):
-            raise ValueError(f"{len(self.words)} words need as many vectors, got an array of {self.vectors.shape}")
         object.__setattr__(self, "index", {word: i for i, word in enumerate(self.words)})
 
-    @property
-    def size(self) -> int:
-        """Length D of a vector."""
-        return self.vectors.shape[1]
-
     def rows(self, words: Iterable[str]) -> list[int]:
-        """Rows of ``vectors`` for the known words, in order; for an unknown word its plural or singular stands in."""
+        """Rows of the known words, in order; for an unknown word its plural or singular stands in."""
         found = (self._row(word) for word in words)
         return [row for row in found if row is not None]
 
@@ -51,6 +39,23 @@ class WordVectors:
         if row is None and len(word) > 3:  # an unseen form: try the plural or the singular before giving the word up
             row = self.index.get(word[:-1] if word.endswith("s") else word + "s")
         return row
+
+
+@dataclass(frozen=True)
+class WordVectors(Vocabulary):
+    """A vocabulary and one vector per word: ``vectors`` (V, D) float32."""
+
+    vectors: np.ndarray
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.vectors.ndim != 2 or len(self.words) != len(self.vectors):
+            raise ValueError(f"{len(self.words)} words need as many vectors, got an array of {self.vectors.shape}")
+
+    @property
+    def size(self) -> int:
+        """Length D of a vector."""
+        return self.vectors.shape[1]
 
     def keep(self, words: Iterable[str]) -> "WordVectors":
         """Only the given words, in the old order."""
@@ -76,13 +81,20 @@ def glove(words: int = 400_000) -> WordVectors:
     return WordVectors(tuple(names[:words]), np.array(vectors[:words], np.float32))
 
 
-def training_vectors(file: str | None, seen: Collection[str], common: int) -> WordVectors:
-    """Vectors of the words ``seen`` in training and of the ``common`` most frequent words: of a file, or GloVe's own.
+def training_vectors(source: str, seen: Collection[str], common: int) -> WordVectors:
+    """Vectors of the words ``seen`` in training and of the ``common`` most frequent words.
 
-    Raises DataError for a broken file, CheckpointError without the package that carries GloVe.
+    Args:
+        source: "glove" for the packaged GloVe 6B 50-d, else a file.
+        seen: words that must be known where the source has them.
+        common: how many of the source's first, most frequent words are taken besides.
+
+    Raises:
+        DataError: the file is missing or broken.
+        CheckpointError: the package that carries GloVe is not installed.
     """
-    if file is not None:
-        return read_word_vectors(file, seen, common)
+    if source != GLOVE:
+        return read_word_vectors(source, seen, common)
     known = glove()
     return known.keep({*seen, *known.words[:common]})
 

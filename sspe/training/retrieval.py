@@ -218,7 +218,7 @@ def _alike(a: TextEncoder, b: TextEncoder) -> bool:
     """Whether two encoders read every text alike, but for the rounding of a checkpoint."""
     ours, theirs = a.state(), b.state()
     return (a.name, a.settings(), ours.keys()) == (b.name, b.settings(), theirs.keys()) and all(
-        torch.equal(ours[name].half(), theirs[name].half()) for name in ours
+        torch.equal(ours[name].cpu().half(), theirs[name].cpu().half()) for name in ours
     )
 
 
