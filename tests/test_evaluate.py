@@ -368,7 +368,7 @@ def test_too_few_photos_to_cross_fit(evaluate, capsys, scenes, calibrated):
 
 
 def test_how_many_pictures(evaluate, capsys, tmp_path, scenes, monkeypatch):
-    monkeypatch.setattr("sspe.localizer.Localizer.from_pretrained", lambda *_: pytest.fail("the work began"))
+    monkeypatch.setattr("sspe.checkpoint.load_checkpoint", lambda *_: pytest.fail("the work began"))
     (tmp_path / "file").write_text("")
     for option in ("--worst", "--typical"):
         for count in ("0", "-1", "few", "1.5", "²"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sspe.errors import DataError
-from sspe.evaluation.localization import THRESHOLD, PhraseResult
+from sspe.evaluation.answers import THRESHOLD, PhraseResult
 from sspe.files import atomic_write
 
 RESAMPLES = 10_000

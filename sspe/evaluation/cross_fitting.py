@@ -17,13 +17,8 @@ from sspe.data.caches import FeatureStore
 from sspe.data.records import AnnotatedPhoto
 from sspe.errors import DataError
 from sspe.evaluation.absent import choose_absent
-from sspe.evaluation.localization import (
-    AbsentResult,
-    PhraseResult,
-    localize_annotated,
-    measure_localization,
-    read_both_ways,
-)
+from sspe.evaluation.answers import AbsentResult, PhraseResult, localize_annotated, read_both_ways
+from sspe.evaluation.measures import measure_localization
 from sspe.evaluation.probabilities import measure_probability
 from sspe.models.calibration import EVIDENCE, Calibration, fit_weights, logistic, unfitted
 from sspe.models.localization import LocalizationModel
@@ -44,7 +39,7 @@ def calibrate(
 ) -> dict:
     """Fit the model's probabilities on val photos, a bank of training photos beside; return all val measures.
 
-    The measures are those of :func:`sspe.evaluation.localization.measure_localization`, with "confidence" and
+    The measures are those of :func:`sspe.evaluation.measures.measure_localization`, with "confidence" and
     "present" cross-fitted. Where val is too small to fit anything on, the model stays without probabilities.
     """
     model.calibration = unfitted(make_bank(model, train, store))

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sspe.data.records import AnnotatedPhoto
-from sspe.evaluation.localization import PhraseResult
+from sspe.evaluation.answers import PhraseResult
 from sspe.files import atomic_write, make_folder
 from sspe.vision.photo import open_photo
 

@@ -40,8 +40,10 @@ class _Tally:
         }
 
 
-def measure_phrases(photos: Iterable[AnnotatedPhoto]) -> dict:
+def evaluate_phrases(photos: Iterable[AnnotatedPhoto]) -> dict:
     """Compare `extract_phrases` with the annotated phrases of all sentences of the photos.
+
+    `sspe evaluate phrases` from Python.
 
     Returns counts `photos`, `captions`, `found`, `gold`; fractions in 0..1 `exact_precision`, `exact_recall`,
     `exact_f1`, `head_precision`, `head_recall`, `head_f1`, summed over captions; and under `visual` the same fractions
@@ -70,7 +72,7 @@ def measure_phrases(photos: Iterable[AnnotatedPhoto]) -> dict:
 
 
 def table(measured: dict) -> str:
-    """The result of `measure_phrases` as lines of text, rates in per cent."""
+    """The result of `evaluate_phrases` as lines of text, rates in per cent."""
     lines = [
         f"{measured['found']} phrases found in {measured['captions']} captions of {measured['photos']} photos",
         f"{'':32}{'precision':>10}{'recall':>10}{'F1':>10}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
 from sspe.errors import DataError
+from sspe.evaluation.progress import Progress, without_progress
 from sspe.files import atomic_write
 from sspe.settings import EdgeBoxesSettings
 from sspe.vision.boxes import iou
@@ -21,12 +22,14 @@ COUNTS = (50, 100, 200, 500, 1000)
 OVERLAPS = (0.5, 0.7)
 
 
-def measure_proposals(
+def evaluate_proposals(
     photos: Sequence[AnnotatedPhoto],
     settings: EdgeBoxesSettings | None = None,
-    progress: Callable[[Iterable], Iterable] = lambda photos: photos,
+    progress: Progress = without_progress,
 ) -> dict:
-    """Recall of the merged boxes of all phrases with a box, in 0..1, and milliseconds a photo on one core.
+    """Recall of the merged boxes of all phrases with a box, in 0..1, and milliseconds per photo on one core.
+
+    `sspe evaluate proposals` from Python, with the settings of a checkpoint or the default ones.
 
     Recall at a count is taken among the first boxes of 1,000, which are those that asking for fewer gives. The time is
     that of the settings' own count, on the decoded photo. Raises DataError when no phrase has a box.

@@ -6,22 +6,67 @@ are taken from the cache folder, so that many networks are measured for the pric
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from sspe.data.caches import FeatureStore, FrozenFeatures
 from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
-from sspe.errors import DataError
-from sspe.evaluation.localization import CENTRED, RANKS, THRESHOLD, rate, row
+from sspe.errors import DataError, SspeError
+from sspe.evaluation.answers import THRESHOLD, floor_boxes
+from sspe.evaluation.measures import RANKS, rate, row
+from sspe.evaluation.progress import Progress, without_progress
+from sspe.localizer import Localizer
 from sspe.models.device import autocast
 from sspe.models.localization import LocalizationModel
 from sspe.vision.boxes import iou, scale
 from sspe.vision.photo import open_photo
 
 _TEXTS = 2048  # phrases embedded at once
+
+
+def evaluate_ranking(
+    localizer: Localizer,
+    photos: Sequence[AnnotatedPhoto],
+    *,
+    proposals: Sequence[int] = (),
+    frozen: bool = False,
+    progress: Progress = without_progress,
+) -> dict:
+    """Measure phrase localization as the paper does; `sspe evaluate localization --plain` from Python.
+
+    Args:
+        localizer: what is measured. Its proposals of the photos are kept in the cache folder.
+        photos: as :func:`sspe.data.open_dataset` gives them.
+        proposals: measure also with so many proposals per photo, each at least 1, under "by_proposals".
+        frozen: the backbone was not trained: its region features are kept in the cache folder as well.
+        progress: wraps the photos, as tqdm does.
+
+    Returns:
+        Rates in 0..1, see :func:`measure_ranking`.
+
+    Raises:
+        SspeError: a number of proposals is below 1.
+        DataError: no phrase has a box.
+        PhotoError: a photo cannot be opened.
+    """
+    if any(count < 1 for count in proposals):
+        raise SspeError(f"{min(proposals)} proposals were asked for, and a photo has at least 1; give at least 1.")
+    model = localizer.model
+    settings = model.settings.proposals
+    # The best so many of a larger number are what a smaller number would have been.
+    store = FeatureStore(model.settings.regions.side, replace(settings, count=max([settings.count, *proposals])))
+    store.prepare([photo.path for photo in photos], progress)
+    features = FrozenFeatures(model.regions) if frozen else None
+    results = rank_annotated(model, photos, store, features, progress)
+    measured = measure_ranking(results, settings.count)
+    if proposals:
+        rates = {count: measure_ranking(results, count) for count in proposals}
+        kept = ("recall_at_1", "recall_at_5", "recall_at_10", "upper_bound")
+        measured["by_proposals"] = {str(count): {name: rates[count][name] for name in kept} for count in proposals}
+    return measured
 
 
 @dataclass(frozen=True)
@@ -46,7 +91,7 @@ def rank_annotated(
     photos: Sequence[AnnotatedPhoto],
     store: FeatureStore,
     frozen: FrozenFeatures | None = None,
-    progress: Callable[[Iterable], Iterable] = lambda photos: photos,
+    progress: Progress = without_progress,
 ) -> list[Ranked]:
     """Rank every proposal for every phrase that has a box; ``frozen`` gives the features of a frozen backbone."""
     texts = sorted({p.text.lower() for photo in photos for s in photo.sentences for p in s.phrases if len(p.boxes)})
@@ -63,12 +108,9 @@ def rank_annotated(
         x = _embedded(model, photo, relative, frozen)
         scores = model.scores(y[[place[p.text.lower()] for p in phrases]], x).cpu().numpy()
         boxes = scale(relative, photo.width, photo.height)
-        frame = np.array([photo.width, photo.height] * 2, np.float32)
-        centred = frame * np.array([1 - CENTRED] * 2 + [1 + CENTRED] * 2, np.float32) / 2
-        floors = np.stack([frame * np.array([0, 0, 1, 1], np.float32), centred])
         merged = np.stack([p.box for p in phrases])
         right = iou(merged, boxes) >= THRESHOLD
-        whole, centre = (iou(merged, floors) >= THRESHOLD).T
+        whole, centre = (iou(merged, floor_boxes(photo.width, photo.height)) >= THRESHOLD).T
         order = np.argsort(-scores, axis=1, kind="stable")
         for i, phrase in enumerate(phrases):
             results.append(Ranked(phrase.types, right[i], order[i], (bool(whole[i]), bool(centre[i]))))

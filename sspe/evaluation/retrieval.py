@@ -11,12 +11,13 @@ measure the only sentence of a photo) does not ask, and can still be found wrong
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sspe.errors import DataError, SspeError
+from sspe.evaluation.progress import Progress, without_progress
 
 if TYPE_CHECKING:
     from sspe.data.captions import Captions
@@ -43,23 +44,34 @@ MEASURES = {
 }
 
 
-def measure_retriever(
+def evaluate_retrieval(
     retriever: Retriever,
     captions: Captions,
+    *,
     plain: bool = False,
     fold: int | None = None,
-    progress: Callable[[Iterable], Iterable] = lambda photos: photos,
+    progress: Progress = without_progress,
 ) -> dict:
-    """Embed photos and sentences, compare all with all, and measure.
+    """Embed photos and sentences, compare all with all, and measure; `sspe evaluate retrieval` from Python.
+
+    Args:
+        retriever: what is measured.
+        captions: as :func:`sspe.data.captions.open_captions` gives them.
+        plain: compare by the cosine of photo and sentence alone, as the paper does.
+        fold: measure also folds of so many photos, and average; see :func:`measure_retrieval`.
+        progress: wraps the photos, as tqdm does.
 
     Returns:
         What :func:`measure_retrieval` does, for the most that the retriever compares by, which "measure" names as in
-        :data:`MEASURES`: with ``plain`` the cosine alone. The lesser ones stand beside by their names, without
-        "sentence_to_sentence", in which photos have no part.
+        :data:`MEASURES`. The lesser ones stand beside by their names, without "sentence_to_sentence", in which photos
+        have no part. "left_out" are the photos without five sentences or a file, see
+        :attr:`sspe.data.captions.Captions.left_out`.
 
     Raises:
+        DataError: there is no sentence, or fewer photos than a fold has.
         PhotoError: a photo cannot be opened.
     """
+    check_fold(fold, len(captions))
     photos = retriever.embed_photos(progress([photo.path for photo in captions]))
     sentences = retriever.embed_sentences(captions.sentences)
     compare = {"regions": retriever.scores, "whole": retriever.whole_scores, "plain": retriever.cosines}
@@ -70,6 +82,7 @@ def measure_retriever(
         "measure": first,
         **measure_retrieval(compare[first](photos, sentences), captions.owners, vectors, fold),
         **{name: measure_retrieval(compare[name](photos, sentences), captions.owners, None, fold) for name in others},
+        "left_out": captions.left_out,
     }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sspe.evaluation.localization import Judged, PhraseResult
+from sspe.evaluation.answers import Judged, PhraseResult
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sspe.errors import DataError
+from sspe.evaluation.answers import Judged
 from sspe.evaluation.comparison import compare, save_results, table
-from sspe.evaluation.localization import Judged
 
 
 def save(path, result, hits):

@@ -10,8 +10,9 @@ from sspe.data import open_dataset
 from sspe.data.caches import FeatureStore
 from sspe.errors import DataError
 from sspe.evaluation import cross_fitting as calibration
+from sspe.evaluation.answers import AbsentResult, Judged, localize_annotated
 from sspe.evaluation.cross_fitting import FOLDS, calibrate, fit, make_bank
-from sspe.evaluation.localization import AbsentResult, Judged, localize_annotated, measure_localization
+from sspe.evaluation.measures import measure_localization
 from sspe.models.calibration import EVIDENCE, RIDGE, logistic, unfitted
 from sspe.vision.photo import open_photo
 

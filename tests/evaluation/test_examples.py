@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
+from sspe.evaluation.answers import Judged
 from sspe.evaluation.examples import draw_results, typical, worst
-from sspe.evaluation.localization import Judged
 
 GREEN, RED = (0, 200, 83), (255, 23, 68)
 

@@ -11,14 +11,9 @@ from PIL import Image
 from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
 from sspe.errors import DataError
 from sspe.evaluation.absent import AbsentPhrase
-from sspe.evaluation.localization import (
-    AbsentResult,
-    Judged,
-    average_precision,
-    localize_annotated,
-    measure_localization,
-    table,
-)
+from sspe.evaluation.answers import AbsentResult, Judged, localize_annotated
+from sspe.evaluation.localization import table
+from sspe.evaluation.measures import average_precision, measure_localization
 from sspe.models.localization import Located
 from sspe.text.context import ALONE, Context
 from sspe.vision.boxes import nms

@@ -11,7 +11,7 @@ from PIL import Image
 from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
 from sspe.errors import DataError, PhotoError
 from sspe.evaluation import proposals
-from sspe.evaluation.proposals import COUNTS, draw_curve, measure_proposals, table
+from sspe.evaluation.proposals import COUNTS, draw_curve, evaluate_proposals, table
 from sspe.settings import EdgeBoxesSettings
 
 
@@ -42,7 +42,7 @@ def placed(monkeypatch):
 
 
 def test_recall_by_hand(tmp_path, placed):
-    measured = measure_proposals(
+    measured = evaluate_proposals(
         [
             photo(
                 tmp_path / "a.png",
@@ -81,7 +81,7 @@ def test_the_time_is_the_median_of_the_settings_own_count(tmp_path, monkeypatch)
     monkeypatch.setattr(proposals, "EdgeBoxes", Timed)
     monkeypatch.setattr(proposals.time, "perf_counter", lambda: now[0])
     photos = [photo(tmp_path / f"{i}.png", ([[0, 0, 50, 50]], ())) for i in range(3)]
-    measured = measure_proposals(photos, EdgeBoxesSettings(count=7))
+    measured = evaluate_proposals(photos, EdgeBoxesSettings(count=7))
     assert asked == [7, 1000] * 3 and measured["ms_per_photo"] == 9000 and measured["count"] == 7
     assert measured["by_type"] == {}
 
@@ -89,7 +89,7 @@ def test_the_time_is_the_median_of_the_settings_own_count(tmp_path, monkeypatch)
 def test_nothing_to_measure_is_said_in_a_sentence(tmp_path, placed):
     for photos in ([], [photo(tmp_path / "a.png", ([], ("people",)))]):
         with pytest.raises(DataError, match=r"no phrase with a box.*choose others\.$"):
-            measure_proposals(photos)
+            evaluate_proposals(photos)
 
 
 def test_opencvs_threads_are_given_back_whatever_happens(tmp_path, placed):
@@ -98,11 +98,11 @@ def test_opencvs_threads_are_given_back_whatever_happens(tmp_path, placed):
     try:
         seen = []
         one = photo(tmp_path / "a.png", ([[0, 0, 9, 9]], ()))
-        measure_proposals([one], progress=lambda photos: seen.append(cv2.getNumThreads()) or photos)
+        evaluate_proposals([one], progress=lambda photos: seen.append(cv2.getNumThreads()) or photos)
         assert seen == [1] and cv2.getNumThreads() == 2
         one.path.unlink()
         with pytest.raises(PhotoError):
-            measure_proposals([one])
+            evaluate_proposals([one])
         assert cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(before)
@@ -113,13 +113,13 @@ def test_real_proposals_of_a_drawn_scene(tmp_path):
     pixels[40:110, 50:140] = (200, 60, 50)
     drawn = photo(tmp_path / "a.png", ([[50, 40, 140, 110]], ("other",)), ([[0, 0, 200, 150]], ("scene",)))
     Image.fromarray(pixels).save(drawn.path)
-    measured = measure_proposals([drawn])
+    measured = evaluate_proposals([drawn])
     assert measured["recall"]["0.5"]["50"] == 1 and measured["by_type"]["scene"]["0.7"]["50"] == 1
     assert 0 < measured["ms_per_photo"] < 5000
 
 
 def test_json_table_and_curve(tmp_path, placed):
-    measured = measure_proposals([photo(tmp_path / "a.png", ([[0, 0, 50, 50]], ("people",)))])
+    measured = evaluate_proposals([photo(tmp_path / "a.png", ([[0, 0, 50, 50]], ("people",)))])
     assert json.loads(json.dumps(measured)) == measured
     lines = table(measured).splitlines()
     assert lines[0].startswith("1 phrases of 1 photos; merged box")

@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sspe.evaluation.localization import PhraseResult, average_precision, measure_localization
+from sspe.evaluation.answers import PhraseResult
+from sspe.evaluation.measures import average_precision, measure_localization
 
 TYPES = ("people", "clothing", "scene")
 
