@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     PhotoSource = str | Path | Image.Image | np.ndarray
 
+UNSAVED = "unsaved"  # identity of weights that are no file's
 AHEAD = 2  # photos opened and searched for proposals while the network works on the one before
 
 
@@ -64,7 +65,7 @@ class Localizer:
     """
 
     def __init__(
-        self, model: LocalizationModel, device: str = "auto", precision: str = "auto", identity: str = "unsaved"
+        self, model: LocalizationModel, device: str = "auto", precision: str = "auto", identity: str = UNSAVED
     ):
         """See :meth:`from_pretrained`; ``identity`` names the weights, for caches."""
         self.model = model.for_inference(device, precision)
@@ -126,8 +127,10 @@ class Localizer:
             shown or not: its ``present`` says how likely the photo shows it.
 
         Raises:
-            SspeError: the sentence is empty, a phrase is not a span of it, or ``top_k`` is below 1.
+            SspeError: the sentence is empty, a phrase is not a span of it, ``top_k`` is below 1, or the view is
+                another localizer's.
         """
+        self._check_view(view)
         _checked_sentence(sentence)
         _check_top_k(top_k)
         if phrases is None:
@@ -151,17 +154,21 @@ class Localizer:
         return Localization(sentence, width, height, tuple(found), view.photo)
 
     def similarities(self, view: PhotoView, sentence: str, phrases: Sequence[Phrase]) -> np.ndarray:
-        """How alike each phrase, read in its sentence, and each region are: (P, R) float32 cosines, -1 to 1.
+        """How well each phrase, read in its sentence, and each region fit: (P, R) float32, the scores that rank.
 
-        R are the proposals ``view.regions.boxes`` as Edge Boxes gave them, before any is refined for a phrase. Raises
-        SspeError when a phrase is not a span of the sentence.
+        They are what :attr:`sspe.results.Candidate.score` is: cosines, -1 to 1, or with a similarity network 0 to 1.
+        R are the proposals ``view.regions.boxes`` as Edge Boxes gave them, before any is refined for a phrase.
+
+        Raises:
+            SspeError: a phrase is not a span of the sentence, or the view is another localizer's.
         """
+        self._check_view(view)
         _check_spans(sentence, phrases)
         if not phrases:
             return np.zeros((0, len(view.regions.boxes)), np.float32)
         contexts = [Context.of(sentence, phrase.start, phrase.end) for phrase in phrases]
         y = self.model.embed_phrases([phrase.text for phrase in phrases], contexts)  # (P, E)
-        return (y @ view.regions.embeddings.T).float().cpu().numpy()
+        return self.model.scores(y, view.regions.embeddings).float().cpu().numpy()
 
     def edges(self, view: PhotoView) -> np.ndarray:
         """The edge map that Edge Boxes saw of the photo: (S, S) float32, 0 to 1, the photo squeezed into a square."""
@@ -213,6 +220,18 @@ class Localizer:
     def _propose(self, photo: PhotoSource) -> tuple[np.ndarray, np.ndarray]:
         pixels = open_photo(photo)
         return pixels, self.model.edge_boxes(pixels)
+
+    def _check_view(self, view: PhotoView) -> None:
+        """Raise SspeError where the regions of a view are in another space than this localizer's phrases."""
+        other = view.localizer
+        if other is self or other.model is self.model:
+            return
+        ours, theirs = (f"{made.identity}, {made.model.precision} on {made.model.device}" for made in (self, other))
+        if ours != theirs or self.identity == UNSAVED:
+            raise SspeError(
+                f"The photo was seen by another localizer ({theirs}), whose regions cannot be compared with phrases of "
+                f"this one ({ours}); use its own see()."
+            )
 
     def _embed(self, pixels: np.ndarray, boxes: np.ndarray) -> PhotoView:
         return PhotoView(pixels, self.model.embed_regions(pixels, boxes), self)

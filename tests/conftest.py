@@ -31,10 +31,10 @@ def make_localization_model() -> Callable[..., LocalizationModel]:
     """make_localization_model(seed=0) -> a small model whose weights are random, yet tell regions and phrases apart.
 
     It moves every box it refines, and reads three words on either side of a phrase; ``refiner`` and ``context`` 0 leave
-    this out.
+    this out. ``kind`` is that of its network.
     """
 
-    def make(seed: int = 0, refiner: int = 16, context: int = 3) -> LocalizationModel:
+    def make(seed: int = 0, refiner: int = 16, context: int = 3, kind: str = "embedding") -> LocalizationModel:
         import torch
 
         from sspe.models.localization import LocalizationModel
@@ -48,7 +48,7 @@ def make_localization_model() -> Callable[..., LocalizationModel]:
         model = LocalizationModel(
             LocalizationModelSettings(
                 RegionSettings(side=96, surroundings=16),
-                NetworkSettings(hidden=48, embedding=24, refiner=refiner),
+                NetworkSettings(kind, hidden=48, embedding=24, refiner=refiner),
                 EdgeBoxesSettings(count=40),
             ),
             MeanEncoder([WordVectors(WORDS, vectors)], head=True, context=context),

@@ -457,6 +457,36 @@ def test_similarities_are_the_cosines_of_the_proposals(tiny_localizer, photo):
         tiny_localizer.similarities(view, "Another one.", phrases)
 
 
+def test_the_scores_of_a_similarity_network_are_its_own_and_no_cosines(make_localization_model, photo):
+    localizer = Localizer(make_localization_model(kind="similarity", refiner=0), "cpu", "float32")
+    sentence = "A red ball and the blue box."
+    view = localizer.see(photo)
+    found = localizer.ground(view, sentence, top_k=40)
+    scores = localizer.similarities(view, sentence, [Phrase(p.text, p.start, p.end, p.head) for p in found.phrases])
+    assert (scores > 0).all() and (scores < 1).all()
+    for phrase, row in zip(found.phrases, scores, strict=True):
+        for candidate in phrase.candidates:
+            assert np.abs(row - candidate.score).min() < 1e-6
+
+
+def test_a_photo_seen_by_another_localizer_is_refused(tiny_localizer, checkpoint, make_localization_model, photo):
+    phrases = [Phrase("A man", 0, 5, "man")]
+    view = tiny_localizer.see(photo)
+    same = Localizer.from_pretrained(checkpoint, device="cpu", precision="float32")
+    assert plain(same.ground(view, "A man.")) == plain(tiny_localizer.ground(view, "A man."))
+    others = (
+        Localizer.from_pretrained(checkpoint, device="cpu", precision="bfloat16"),
+        Localizer(make_localization_model(seed=1), "cpu", "float32"),
+    )
+    for other in others:
+        for ask in (lambda: other.ground(view, "A man."), lambda: other.similarities(view, "A man.", phrases)):  # noqa: B023
+            with pytest.raises(SspeError, match=r"seen by another localizer .* use its own see\(\)\.$"):
+                ask()
+    unsaved = others[1].see(photo)
+    with pytest.raises(SspeError, match="seen by another localizer"):  # two networks that are no file's
+        Localizer(make_localization_model(seed=2), "cpu", "float32").ground(unsaved, "A man.")
+
+
 def test_the_edge_map_is_the_one_that_edge_boxes_saw(tiny_localizer, photo):
     view = tiny_localizer.see(photo)
     edges = tiny_localizer.edges(view)

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,14 +107,16 @@ class FeatureStore:
 class FrozenFeatures:
     """Photo file and boxes -> region features (R, D) of a backbone that is not trained, from disk where known.
 
-    What is kept is their appearance in float16, named by the region settings and the weights; geometry is added when
-    they are read, so that a network with it and one without share a file.
+    What is kept is their appearance in float16, named by the region settings, the weights and the precision they were
+    computed in; geometry is added when they are read, so that a network with it and one without share a file.
     """
 
-    def __init__(self, encoder: RegionEncoder, folder: Path | None = None):
+    def __init__(self, encoder: RegionEncoder, precision: str, folder: Path | None = None):
+        """``precision`` is "float32" or "bfloat16"; ``folder`` defaults to the cache folder."""
         self.encoder = encoder
+        self.precision = precision
         settings = {**asdict(encoder.settings), "geometry": None, "weights": None}
-        self.folder = (folder or cache_dir() / "features") / settings_key(settings, encoder.weights_key())
+        self.folder = (folder or cache_dir() / "features") / settings_key(settings, encoder.weights_key(), precision)
 
     def get(self, path: Path, boxes: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Features (N, D) float32 of the chosen rows of relative boxes (R, 4). Raises PhotoError.
@@ -144,7 +147,8 @@ class FrozenFeatures:
     def _make(self, path: Path, boxes: np.ndarray, file: Path) -> np.ndarray:
         photo = open_photo(path)
         height, width = photo.shape[:2]
-        appearance = self.encoder.appearance(photo, scale(boxes, width, height)).half().cpu().numpy()
+        with _computing(self.encoder, self.precision):
+            appearance = self.encoder.appearance(photo, scale(boxes, width, height)).half().cpu().numpy()
         with atomic_write(file) as temporary:
             np.save(temporary, appearance)
         return appearance
@@ -153,15 +157,17 @@ class FrozenFeatures:
 class FrozenPhotoFeatures:
     """Photo files -> whole-photo features (N, D) of a backbone that is not trained, from disk where known.
 
-    Kept in float16, named by the settings of the encoder and its weights.
+    Kept in float16, named by the settings of the encoder, its weights and the precision they were computed in.
     """
 
-    together = 8  # photos a pass of the network
+    together = 8  # photos per pass of the network
 
-    def __init__(self, encoder: PhotoEncoder, folder: Path | None = None):
+    def __init__(self, encoder: PhotoEncoder, precision: str, folder: Path | None = None):
+        """``precision`` is "float32" or "bfloat16"; ``folder`` defaults to the cache folder."""
         self.encoder = encoder
+        self.precision = precision
         settings = {**asdict(encoder.settings), "weights": None}
-        key = settings_key("whole photos", settings, encoder.weights_key())
+        key = settings_key("whole photos", settings, encoder.weights_key(), precision)
         self.folder = (folder or cache_dir() / "features") / key
 
     def get(self, paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> torch.Tensor:
@@ -182,11 +188,19 @@ class FrozenPhotoFeatures:
         try:
             return [np.load(file) for file in files]
         except (OSError, ValueError, EOFError):  # one is absent or damaged: make them again
-            found = self.encoder.encode([open_photo(path) for path in paths]).half().cpu().numpy()
+            with _computing(self.encoder, self.precision):
+                found = self.encoder.encode([open_photo(path) for path in paths]).half().cpu().numpy()
         for file, feature in zip(files, found, strict=True):
             with atomic_write(file) as temporary:
                 np.save(temporary, feature)
         return list(found)
+
+
+def _computing(encoder: RegionEncoder | PhotoEncoder, precision: str) -> AbstractContextManager:
+    """Compute in the precision that the files are named by, whatever the caller computes in."""
+    import torch
+
+    return torch.autocast(encoder.mean.device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def photo_key(path: Path) -> str:

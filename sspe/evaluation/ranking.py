@@ -59,7 +59,7 @@ def evaluate_ranking(
     # The best so many of a larger number are what a smaller number would have been.
     store = FeatureStore(model.settings.regions.side, replace(settings, count=max([settings.count, *proposals])))
     store.prepare([photo.path for photo in photos], progress)
-    features = FrozenFeatures(model.regions) if frozen else None
+    features = FrozenFeatures(model.regions, model.precision) if frozen else None
     results = rank_annotated(model, photos, store, features, progress)
     measured = measure_ranking(results, settings.count)
     if proposals:

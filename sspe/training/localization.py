@@ -49,7 +49,7 @@ class LocalizationRun(Run):
         self.model.to(self.device, memory_format=torch.channels_last)
         self.model.precision = self.precision
         self.phrase_features = data.phrase_features.to(self.device)  # (U, T)
-        self.frozen = None if chosen.fine_tune else FrozenFeatures(self.model.regions)
+        self.frozen = None if chosen.fine_tune else FrozenFeatures(self.model.regions, self.precision)
         self.dataset = RegionPhraseDataset(self.photos, self.store, chosen, options.seed, self.frozen)
         if self.frozen:
             self._prepare_features()

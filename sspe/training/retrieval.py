@@ -187,7 +187,7 @@ class RetrievalRun(Run):
     def _frozen_features(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Of the training photos and of val, from disk where they are known."""
         self.model.eval()
-        store = FrozenPhotoFeatures(self.model.photos)
+        store = FrozenPhotoFeatures(self.model.photos, self.precision)
         with autocast(self.device, self.precision):
             train, val = (
                 store.get([photo.path for photo in photos], lambda parts: self.bar(parts, desc="photo features"))

@@ -176,7 +176,10 @@ class Counting:
     """Stands in for a region encoder: an appearance is the box in pixels; counts its calls."""
 
     def __init__(self, key="weights", **changes):
+        import torch
+
         self.settings, self.calls, self.key = RegionSettings(**changes), 0, key
+        self.mean = torch.zeros(3)
 
     def weights_key(self):
         return self.key
@@ -199,7 +202,7 @@ BOXES = np.array([[0, 0, 1, 1], [0.5, 0.25, 1, 0.75]], np.float32)
 
 def test_frozen_features_are_computed_once_for_the_same_boxes(path, tmp_path):
     encoder = Counting()
-    frozen = FrozenFeatures(encoder, tmp_path / "cache")
+    frozen = FrozenFeatures(encoder, "float32", tmp_path / "cache")
     for _ in range(2):
         features = frozen.get(path, BOXES)
         assert features.dtype == np.float32
@@ -210,13 +213,13 @@ def test_frozen_features_are_computed_once_for_the_same_boxes(path, tmp_path):
     assert np.load(file).dtype == np.float16 and np.load(file).shape == (2, 4)
     np.testing.assert_array_equal(frozen.get(path, BOXES, np.array([1, 0, 1])), features[[1, 0, 1]])
     assert frozen.get(path, BOXES, np.zeros(0, int)).shape == (0, 8)
-    bare = FrozenFeatures(Counting(geometry=False), tmp_path / "cache")
+    bare = FrozenFeatures(Counting(geometry=False), "float32", tmp_path / "cache")
     np.testing.assert_array_equal(bare.get(path, BOXES), features[:, :4])  # of the same file
     assert bare.encoder.calls == 0 and encoder.calls == 1
     np.testing.assert_array_equal(frozen.get(path, BOXES[::-1]), features[::-1])  # other boxes, also in another order
     np.testing.assert_array_equal(frozen.get(path, BOXES.astype(np.float64)), features)
     assert encoder.calls == 2
-    FrozenFeatures(Counting(), tmp_path / "cache").get(path, BOXES)
+    FrozenFeatures(Counting(), "float32", tmp_path / "cache").get(path, BOXES)
     assert len(files(tmp_path / "cache")) == 2
 
 
@@ -224,14 +227,14 @@ def test_other_region_settings_have_other_features(path, tmp_path):
     encoders = Counting(), Counting(window=5), Counting(key="other weights")
     for encoder in encoders:
         for _ in range(2):
-            FrozenFeatures(encoder, tmp_path / "cache").prepare(path, BOXES)
+            FrozenFeatures(encoder, "float32", tmp_path / "cache").prepare(path, BOXES)
     assert [encoder.calls for encoder in encoders] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("damage", [b"", b"no array", "half"])
 def test_damaged_features_are_made_again(path, tmp_path, damage):
     encoder = Counting()
-    frozen = FrozenFeatures(encoder, tmp_path / "cache")
+    frozen = FrozenFeatures(encoder, "float32", tmp_path / "cache")
     first = frozen.get(path, BOXES)
     (file,) = files(tmp_path / "cache")
     whole = file.read_bytes()
@@ -242,17 +245,39 @@ def test_damaged_features_are_made_again(path, tmp_path, damage):
 
 def test_features_of_a_missing_photo(tmp_path):
     with pytest.raises(PhotoError, match="cannot be found"):
-        FrozenFeatures(Counting(), tmp_path).get(tmp_path / "none.png", BOXES)
+        FrozenFeatures(Counting(), "float32", tmp_path).get(tmp_path / "none.png", BOXES)
 
 
 def test_a_real_encoder_gives_its_own_features_in_half_precision(path, tmp_path):
     from sspe.vision.region_encoder import RegionEncoder
 
     encoder = RegionEncoder(RegionSettings(side=64)).eval()
-    frozen = FrozenFeatures(encoder, tmp_path / "cache")
+    frozen = FrozenFeatures(encoder, "float32", tmp_path / "cache")
     expected = encoder.encode(open_photo(path), BOXES * np.array([180, 120, 180, 120], np.float32))
     np.testing.assert_allclose(frozen.get(path, BOXES), expected, atol=1e-3)
     other = RegionEncoder(RegionSettings(side=64)).eval()
     assert encoder.weights_key() == encoder.weights_key() != other.weights_key()
     other.load_state_dict(encoder.state_dict())
     assert encoder.weights_key() == other.weights_key()
+
+
+def test_features_of_another_precision_have_files_of_their_own(path, tmp_path):
+    """A run in bfloat16 must not be measured on features of float32, whatever surrounds the call."""
+    import torch
+
+    from sspe.vision.region_encoder import RegionEncoder
+
+    torch.manual_seed(0)
+    encoder = RegionEncoder(RegionSettings(side=64)).eval()
+    with torch.no_grad():
+        pixels = BOXES * np.array([180, 120, 180, 120], np.float32)
+        exact = encoder.encode(open_photo(path), pixels).float().numpy()
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = encoder.encode(open_photo(path), pixels).float().numpy()
+    assert np.abs(exact - rounded).max() > 1e-3
+    for surroundings in (False, True):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=surroundings):
+            folder = tmp_path / str(surroundings)
+            for precision, expected in (("float32", exact), ("bfloat16", rounded), ("float32", exact)):
+                found = FrozenFeatures(encoder, precision, folder).get(path, BOXES)
+                np.testing.assert_allclose(found, expected, atol=2e-4)

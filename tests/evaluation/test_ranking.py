@@ -153,7 +153,7 @@ def test_a_real_pipeline(make_localization_model, scenes, tmp_path):
     for result, row in zip(results, expected, strict=False):
         np.testing.assert_allclose(row[result.order], np.sort(row)[::-1], atol=1e-5)
     assert len(results) == sum(len(p.boxes) > 0 for photo in photos for s in photo.sentences for p in s.phrases)
-    with_surroundings = FrozenFeatures(model.regions, tmp_path / "features")
+    with_surroundings = FrozenFeatures(model.regions, "float32", tmp_path / "features")
     again = rank_annotated(model, photos, store, with_surroundings)
     same = [np.array_equal(a.order[:3], b.order[:3]) for a, b in zip(results, again, strict=True)]
     assert np.mean(same) > 0.7  # half precision turns some near ties around

@@ -76,7 +76,7 @@ def test_the_head_and_map_are_the_published_network():
 def test_features_come_back_from_disk(photos, tmp_path, monkeypatch):
     made = encoder()
     monkeypatch.setattr(FrozenPhotoFeatures, "together", 3)
-    store = FrozenPhotoFeatures(made, tmp_path)
+    store = FrozenPhotoFeatures(made, "float32", tmp_path)
     first = store.get(photos[:7])
     with torch.inference_mode():
         expected = torch.cat([made.encode([open_photo(path)]) for path in photos[:7]])
@@ -88,15 +88,24 @@ def test_features_come_back_from_disk(photos, tmp_path, monkeypatch):
 
 def test_other_weights_and_settings_have_other_files(photos, tmp_path):
     made = encoder()
-    folders = {FrozenPhotoFeatures(e, tmp_path).folder for e in (made, encoder(), encoder(views="one"))}
+    folders = {FrozenPhotoFeatures(e, "float32", tmp_path).folder for e in (made, encoder(), encoder(views="one"))}
     assert len(folders) == 2
     with torch.no_grad():
         made.map[0].weight.add_(1)
-    assert FrozenPhotoFeatures(made, tmp_path).folder not in folders
+    assert FrozenPhotoFeatures(made, "float32", tmp_path).folder not in folders
+
+
+def test_features_of_another_precision_have_files_of_their_own(photos, tmp_path):
+    made = encoder()
+    found = {p: FrozenPhotoFeatures(made, p, tmp_path).get(photos[:2]) for p in ("float32", "bfloat16")}
+    with torch.inference_mode():
+        exact = torch.cat([made.encode([open_photo(path)]) for path in photos[:2]])
+    errors = {precision: (features - exact).abs().max() for precision, features in found.items()}
+    assert errors["float32"] < 2e-4 < errors["bfloat16"]
 
 
 def test_a_damaged_file_is_made_again(photos, tmp_path):
-    store = FrozenPhotoFeatures(encoder(), tmp_path)
+    store = FrozenPhotoFeatures(encoder(), "float32", tmp_path)
     first = store.get(photos[:2])
     next(store.folder.glob("*.npy")).write_bytes(b"half")
     torch.testing.assert_close(store.get(photos[:2]), first)
@@ -107,7 +116,7 @@ def test_a_photo_that_cannot_be_opened(tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no photo")
     for name in ("bad.jpg", "absent.jpg"):
         with pytest.raises(PhotoError, match=name):
-            FrozenPhotoFeatures(encoder(), tmp_path).get([tmp_path / name])
+            FrozenPhotoFeatures(encoder(), "float32", tmp_path).get([tmp_path / name])
 
 
 def ramp(height: int, width: int) -> np.ndarray:
