@@ -1,10 +1,10 @@
 """A checkpoint: one ``.safetensors`` file that holds the whole model and loads offline.
 
-Tensors, float16: the backbone, both branches, the text encoder's vectors and, once it is there, the calibration of a
-model or the bank of a model.
+Tensors: the backbone, both branches, the text encoder's, and the calibration of a localization model or the bank of a
+retrieval model. They are float16, but for those of modules that ask for ``full_precision``.
 Metadata (JSON strings): ``format``, ``version``, ``task``, ``settings``, ``text`` (name and settings of the text
-encoder), and ``about`` (training data, recipe, metrics, library versions), which nothing but people reads. The task
-says which model it is, see :data:`MODELS`; a file without one is older than the second task, and for localization.
+encoder), and ``about`` (training data, recipe, metrics, library versions), which is informational only. The task says
+which model it is, see :data:`MODELS`; a file without one is older than the second task, and for localization.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from sspe.errors import CheckpointError
 from sspe.files import atomic_write
@@ -27,7 +28,7 @@ from sspe.vision.folding import collapse, collapsed_state
 FORMAT = "sspe"
 VERSION = "2"
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
-DEFAULTS = {"localization": "sspe-lite0", "retrieval": "sspe-retrieval"}  # by task: what is loaded unless named
+DEFAULTS = {"localization": "sspe-lite0", "retrieval": "sspe-retrieval"}  # by task: what is loaded by default
 MODELS = {
     "localization": (LocalizationModel, LocalizationModelSettings),
     "retrieval": (RetrievalModel, RetrievalModelSettings),
@@ -36,14 +37,15 @@ USED_BY = {"localization": "Localizer and `sspe localize`", "retrieval": "Retrie
 
 
 def save_checkpoint(model: LocalizationModel | RetrievalModel, path: str | Path, about: dict) -> None:
-    """Write the model and what is known ``about`` it (JSON-like); the file appears whole or not at all."""
+    """Write the model and what is known ``about`` it (JSON-like values); the file appears whole or not at all."""
     from safetensors.torch import save_file
 
     tensors = {**collapsed_state(model), **{f"text.{k}": v for k, v in model.text_encoder.state().items()}}
     for part in ("calibration", "bank"):
         if (values := getattr(model, part, None)) is not None:
             tensors |= {f"{part}.{name}": tensor for name, tensor in vars(values).items()}
-    tensors = {name: _half(tensor.detach().cpu().contiguous()) for name, tensor in tensors.items()}
+    exact = _full_precision(model)
+    tensors = {name: _stored(tensor.detach().cpu().contiguous(), name in exact) for name, tensor in tensors.items()}
     metadata = {
         "format": FORMAT,
         "version": VERSION,
@@ -57,10 +59,11 @@ def save_checkpoint(model: LocalizationModel | RetrievalModel, path: str | Path,
 
 
 def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[LocalizationModel | RetrievalModel, dict]:
-    """The model, in float32 on the CPU, and what is known about it: that of the task.
+    """Read the model for a task, in float32 on the CPU, and what is known about it.
 
-    Raises CheckpointError, one sentence, when the file is missing, no checkpoint of ours, of an unknown version, for
-    another task, or lacks a tensor.
+    Raises:
+        CheckpointError: the file is missing, no checkpoint of ours, of an unknown version, for another task, or lacks
+            a tensor.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -83,11 +86,11 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
             f"{path} has format version {metadata.get('version')} and this sspe reads version {VERSION}; "
             "install the matching sspe or train again."
         )
-    of = metadata.get("task", "localization")
-    if of != task:
+    own_task = metadata.get("task", "localization")
+    if own_task != task:
         raise CheckpointError(
-            f"{path} is a checkpoint for {of}, and one for {task} is needed; give another, or take it where it "
-            f"belongs: {USED_BY.get(of, 'in a newer sspe')}."
+            f"{path} is a checkpoint for {own_task}, and one for {task} is needed; give another, or use it where it "
+            f"belongs: {USED_BY.get(own_task, 'in a newer sspe')}."
         )
     model_class, settings_class = MODELS[task]
     try:
@@ -114,7 +117,9 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
 
 
 def find_checkpoint(name_or_path: str | Path | None = None, task: str = "localization") -> Path:
-    """The file that a path, a name in ``checkpoints/`` or a Hugging Face repository means; None is the task's own.
+    """Path of the checkpoint that a path, a name in ``checkpoints/`` or a Hugging Face repository names.
+
+    None names the task's default.
 
     Raises CheckpointError when there is no such file.
     """
@@ -158,19 +163,25 @@ def _downloaded(repository: str) -> Path:
 
 
 def identity(path: str | Path) -> str:
-    """Short hash of a checkpoint's bytes: names what was made with it."""
+    """Short hash of a checkpoint's bytes: identifies what was made with it."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 
 def _taken(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """The tensors whose names begin with ``prefix``, without it; they are taken out of ``tensors``."""
+    """Take the tensors whose names begin with ``prefix`` out of ``tensors``, and return them without it."""
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors.pop(name) for name in names}
 
 
-def _half(tensor: torch.Tensor) -> torch.Tensor:
-    """float16: half the file, and less than a thousandth of a cosine away."""
-    return tensor.half() if tensor.is_floating_point() else tensor
+def _full_precision(model: nn.Module) -> set[str]:
+    """Names of the tensors that are to be stored as they are."""
+    modules = [(name, module) for name, module in model.named_modules() if getattr(module, "full_precision", False)]
+    return {f"{name}.{own}" for name, module in modules for own in module.state_dict()}
+
+
+def _stored(tensor: torch.Tensor, exact: bool) -> torch.Tensor:
+    """float16 unless ``exact``: half the file, and less than a thousandth of a cosine away."""
+    return tensor.half() if tensor.is_floating_point() and not exact else tensor
 
 
 def _libraries() -> dict[str, str]:

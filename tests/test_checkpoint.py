@@ -326,3 +326,25 @@ def test_other_kinds_of_network_localize_after_a_round_trip(make_localization_mo
     np.testing.assert_allclose(found[0], found[1], atol=0.02)
     assert found[0].shape == (3, 3) and found[0].std() > 0
     assert (found[0] > (0 if kind == "similarity" else -1)).all() and (found[0] < 1).all()
+
+
+def test_cca_gives_the_same_embeddings_before_and_after_saving(make_localization_model, tmp_path):
+    """As float16 its whitening matrices, whose numbers differ a hundredfold, changed which photo came first."""
+    from sspe.models.networks import create_network
+    from sspe.settings import NetworkSettings
+
+    model = make_localization_model(refiner=0)
+    settings = NetworkSettings(kind="cca", embedding=12, refiner=0)
+    d, t = model.regions.feature_size, model.text_encoder.feature_size
+    model.settings = dataclasses.replace(model.settings, network=settings)
+    model.network = create_network(d, t, settings)
+    x, y = torch.rand(50, d), torch.rand(50, t)
+    model.network.fit([(x, y)])
+    save_checkpoint(model, tmp_path / "cca.safetensors", {})
+    loaded, _ = load_checkpoint(tmp_path / "cca.safetensors")
+    for before, after in zip(model.network(x, y), loaded.network(x, y), strict=True):
+        assert torch.equal(before, after)
+    stored = load_file(tmp_path / "cca.safetensors")
+    assert (
+        stored["network.text.matrix"].dtype == torch.float32 and stored["regions.map.0.weight"].dtype == torch.float16
+    )

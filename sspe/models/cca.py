@@ -20,6 +20,8 @@ _LEAST_RIDGE = 1e-8
 class Projection(nn.Module):
     """(features - mean) @ matrix -> L2, in float32 whatever the precision: whitening leaves no digits to spare."""
 
+    full_precision = True  # in a checkpoint, too, where everything else is float16
+
     def __init__(self, features: int, size: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))

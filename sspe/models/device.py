@@ -35,7 +35,8 @@ def pick_precision(device: torch.device, precision: str = "auto") -> str:
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        # Before compute capability 8.0 (Ampere) bfloat16 is emulated, which torch calls supported unless asked not to.
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     # torch has no public question for the CPU; without the instructions bfloat16 is emulated and slow.
     ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return "bfloat16" if ask is not None and ask() else "float32"

@@ -12,7 +12,7 @@ from fake_localizer import FakeLocalizer
 from gradio.data_classes import ImageData
 from PIL import Image
 
-from sspe.errors import CheckpointError
+from sspe.errors import CheckpointError, SspeError
 from sspe.web.examples import ASSETS, examples
 from sspe.web.page import build_app, launch_settings
 from sspe.web.photo_input import PhotoInput
@@ -120,11 +120,18 @@ def test_app_takes_the_checkpoint_from_the_environment(run_app, monkeypatch):
     assert asked == [None, "some/where.safetensors"]
 
 
-def test_app_without_a_checkpoint_is_a_page_that_says_so(run_app):
+@pytest.mark.parametrize(
+    "error",
+    [
+        CheckpointError("There is no checkpoint; train one."),
+        SspeError("OpenCV here has no ximgproc module; install it."),
+    ],
+)
+def test_app_without_a_localizer_is_a_page_that_says_so(run_app, error):
     def from_pretrained(name_or_path=None):
-        raise CheckpointError("There is no checkpoint; train one.")
+        raise error
 
     config = run_app(from_pretrained).get_config_file()
     values = [part["props"].get("value") for part in config["components"]]
-    assert {"error": "There is no checkpoint; train one."} in values
+    assert {"error": str(error)} in values
     assert not config["dependencies"]

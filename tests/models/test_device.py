@@ -1,0 +1,48 @@
+"""Where a network runs and how precisely: what the hardware lacks is not picked."""
+
+import pytest
+import torch
+
+from sspe.errors import SspeError
+from sspe.models.device import pick_device, pick_precision
+
+
+@pytest.mark.parametrize(("capability", "picked"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
+def test_bfloat16_is_picked_only_where_a_gpu_has_it(monkeypatch, capability, picked):
+    """A card of compute capability 7.x emulates it, slower than float32, and torch calls that supported."""
+    monkeypatch.setattr(torch.version, "cuda", "12.4")
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Card(*capability))
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)  # what emulation answers
+    assert torch.cuda.is_bf16_supported()
+    assert pick_precision(torch.device("cuda"), "auto") == picked
+    assert pick_precision(torch.device("cuda"), "bfloat16") == "bfloat16"  # whoever asks for it gets it
+
+
+class Card:
+    """What torch knows of a CUDA card."""
+
+    def __init__(self, major: int, minor: int):
+        self.major, self.minor = major, minor
+
+
+def test_an_unknown_precision_or_device_is_one_sentence():
+    with pytest.raises(SspeError, match=r"no precision 'half'; choose one of auto, float32, bfloat16\."):
+        pick_precision(torch.device("cpu"), "half")
+    for device in ("gpu", "mps", "cuda:x"):
+        with pytest.raises(SspeError, match=f"no device '{device}'; choose auto, cpu or cuda"):
+            pick_device(device)
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert pick_device("auto").type == "cuda" and pick_device("cuda:0").index == 0
+    with pytest.raises(SspeError, match="cuda:1 was asked for and torch finds 1 CUDA GPUs"):
+        pick_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(SspeError, match="cuda was asked for and torch finds 0 CUDA GPUs"):
+        pick_device("cuda")
