@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sspe.vision.boxes import Box
+
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
-
-Box = tuple[float, float, float, float]  # x1, y1, x2, y2: continuous pixels of the original photo, half-open
 
 LABEL_CHARACTERS = 40  # a longer phrase is cut short on its label, never in the data
 PALETTE = ("#E69F00", "#56B4E9", "#D55E00", "#009E73", "#F0E442", "#0072B2", "#CC79A7")

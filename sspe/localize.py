@@ -3,8 +3,8 @@
 JSON on standard output, words and progress on standard error. A folder means every photo in it. Exit code 0 when all
 went well, 1 when some photos could not be opened or no phrase was found (the rest is done), 2 for wrong usage.
 
-Beside its cosine (``score``), each phrase carries two probabilities, or null without calibration: ``present``, that the
-photo shows it, and ``confidence``, that its box is right if so.
+Beside its ``score`` (a cosine, -1 to 1, or 0 to 1 with a similarity network) each phrase carries two probabilities, or
+null without calibration: ``present``, that the photo shows it, and ``confidence``, that its box is right if so.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from sspe.results import PRESENT_THRESHOLD, Localization, to_coco
 FORMATS = ("json", "jsonl", "coco")
 
 FIGURES = f"""\
-Each phrase carries its cosine ("score", -1 to 1) and two probabilities (0 to 1; null where the checkpoint was not
-calibrated, and then left out of COCO): "present", that the photo shows it, and "confidence", that its box is right if
-so. A phrase with "present" below {PRESENT_THRESHOLD} is probably not there: --draw makes it grey and dashed.
+Each phrase carries the "score" of its box (a cosine, -1 to 1; 0 to 1 with a similarity network) and two probabilities
+(0 to 1; null where the checkpoint was not calibrated, and then left out of COCO): "present", that the photo shows it,
+and "confidence", that its box is right if so. A phrase with "present" below {PRESENT_THRESHOLD} is probably not there:
+--draw makes it grey and dashed.
 """
 
 
@@ -38,9 +39,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo files or folders of photos")
     p.add_argument("sentence", metavar="SENTENCE", help="what to look for")
-    p.add_argument("--top-k", type=int, default=1, metavar="K", help="candidates a phrase (default: %(default)s)")
+    p.add_argument("--top-k", type=int, default=1, metavar="K", help="candidates per phrase (default: %(default)s)")
     p.add_argument(
-        "--format", choices=FORMATS, default="json", help="one array, a line a photo, or COCO (default: json)"
+        "--format", choices=FORMATS, default="json", help="one array, one line per photo, or COCO (default: json)"
     )
     p.add_argument("--draw", type=Path, metavar="DIR", help="write the photos with their boxes drawn into this folder")
     add_checkpoint_option(p)

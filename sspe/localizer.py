@@ -1,4 +1,4 @@
-"""Localizer: what users import. A photo and a sentence in, the sentence's phrases with their boxes out."""
+"""Localizer, what users import: a photo and a sentence in, the sentence's phrases with their boxes out."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ AHEAD = 2  # photos opened and searched for proposals while the network works on
 
 @dataclass(frozen=True)
 class PhotoView:
-    """A photo after the costly half: what every further phrase and sentence is compared with.
+    """A photo after the costly half; every phrase and sentence is then compared with it in milliseconds.
 
     Attributes:
         photo: (H, W, 3) uint8 RGB, upright.
         regions: its proposals, the whole photo first, with their embeddings.
+        localizer: the one that saw it. Another takes the view if its checkpoint, precision and device are the same.
     """
 
     photo: np.ndarray
@@ -60,14 +61,14 @@ class PhotoView:
 class Localizer:
     """Photo and sentence -> boxes, with one loaded checkpoint.
 
-    The costly half, :meth:`see`, runs once a photo; the cheap half, :meth:`ground`, once a sentence. Calling the
+    The costly half, :meth:`see`, runs once per photo; the cheap half, :meth:`ground`, once per sentence. Calling the
     localizer does both.
     """
 
     def __init__(
         self, model: LocalizationModel, device: str = "auto", precision: str = "auto", identity: str = UNSAVED
     ):
-        """See :meth:`from_pretrained`; ``identity`` names the weights, for caches."""
+        """See :meth:`from_pretrained`; ``identity`` names the weights, as :func:`sspe.checkpoint.identity` does."""
         self.model = model.for_inference(device, precision)
         self.identity = identity
 
@@ -120,7 +121,7 @@ class Localizer:
 
         Args:
             phrases: spans of the sentence; None takes its noun phrases (pronouns left out: no box shows "it").
-            top_k: candidates a phrase, the answer first, then the others by score; they overlap by at most 0.5.
+            top_k: candidates per phrase, the answer first, then the others by score; they overlap by at most 0.5.
 
         Returns:
             A localization; its ``phrases`` are empty where the sentence has no noun phrase. Every phrase gets a box,
@@ -180,10 +181,10 @@ class Localizer:
         """Localize many photos, in order; proposals of the next ones are made while the network works.
 
         Args:
-            sentences: one for all photos, or one a photo.
+            sentences: one for all photos, or one per photo.
 
         Yields:
-            A localization a photo, or the PhotoError of a photo that could not be opened: the others go on.
+            A localization per photo, or the PhotoError of a photo that could not be opened: the others go on.
 
         Raises:
             SspeError: at once, where a sentence is empty, there are not as many sentences as photos, ``photos`` is a

@@ -1,4 +1,12 @@
-"""What users get: phrases with their boxes from a Localizer, ranked photos and sentences from a Retriever."""
+"""What users get: phrases with their boxes from a Localizer, ranked photos and sentences from a Retriever.
+
+A box is x1, y1, x2, y2 in pixels of the original photo, upright: continuous and half-open, see `sspe.vision.boxes`.
+
+The score of a box says how well phrase and region fit, the higher the better: with the two-branch network (the shipped
+checkpoint) and CCA it is the cosine of their embeddings, -1 to 1; with a similarity network that network's answer, 0 to
+1, trained as the probability that the two match. It compares regions of one photo. How likely an answer is right, and
+whether the photo shows the phrase at all, say ``confidence`` and ``present``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sspe.drawing import Box, DrawnPhrase, draw_phrases, format_probability
+from sspe.drawing import DrawnPhrase, draw_phrases, format_probability
+from sspe.vision.boxes import Box
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +26,7 @@ PRESENT_THRESHOLD = 0.3  # a phrase less likely than this to be in the photo at 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One box a phrase may mean, and the cosine of their embeddings, -1 to 1."""
+    """One box that a phrase may mean, and its score: a cosine, -1 to 1, or 0 to 1 with a similarity network."""
 
     box: Box
     score: float
@@ -27,7 +36,7 @@ class Candidate:
 class LocalizedPhrase:
     """A phrase and where it is: ``sentence[start:end] == text``; ``head`` is its head noun, verbatim.
 
-    ``box`` and ``score`` (cosine, -1 to 1) are those of ``candidates[0]``; the others follow, best score first.
+    ``box`` and ``score`` are those of ``candidates[0]``; the others follow, best score first.
 
     ``present`` is the probability that the photo shows the phrase at all, and ``confidence`` the probability that
     ``box`` is right if it does (intersection over union with what a person would draw of at least 0.5). Both are None
@@ -46,7 +55,7 @@ class LocalizedPhrase:
 
     @property
     def doubtful(self) -> bool:
-        """Probably not in the photo: less so than :data:`PRESENT_THRESHOLD`."""
+        """Probably not in the photo: ``present`` is below :data:`PRESENT_THRESHOLD`."""
         return self.present is not None and self.present < PRESENT_THRESHOLD
 
 
@@ -70,8 +79,9 @@ class Localization:
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings, lists and dictionaries, ready for JSON. Boxes to 0.01 pixel, the rest to 0.0001.
 
-        ``score`` is the cosine, -1 to 1; ``confidence`` the probability, 0 to 1, that the box is right if the photo
-        shows the phrase; ``present`` that it does. The last two are None (null in JSON) without calibration.
+        ``score`` is a cosine, -1 to 1, or 0 to 1 with a similarity network; ``confidence`` the probability, 0 to 1,
+        that the box is right if the photo shows the phrase; ``present`` that it does. The last two are None (null in
+        JSON) without calibration.
         """
         return {
             "width": self.width,
@@ -104,7 +114,7 @@ class Localization:
 
         Lines and letters grow with the photo. Colours and numbers are those of the page. Labels keep off each other
         where the photo has room for that. A label ends in the probability that the photo shows the phrase, or in the
-        cosine without calibration. A doubtful phrase, one whose ``present`` is below ``threshold``, is grey and
+        score without calibration. A doubtful phrase, one whose ``present`` is below ``threshold``, is grey and
         dashed, and its number has a question mark.
         """
         drawn = []
@@ -119,11 +129,12 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
     """Several localizations as one COCO annotation dictionary.
 
     A category is a phrase text; phrases of the same text share it. ``bbox`` is x, y, width, height in pixels of the
-    original photo; ``score`` is the cosine; ``start`` and ``end`` cut the phrase out of its image's ``sentence``.
+    original photo; ``score`` is that of its box, see above; ``start`` and ``end`` cut the phrase out of its image's
+    ``sentence``.
     ``confidence`` and ``present``, probabilities as in :class:`LocalizedPhrase`, are there where they are known.
 
     Args:
-        localizations: one a photo (or one a photo and sentence).
+        localizations: one per photo (or one per photo and sentence).
         file_names: of the photos, in the same order.
     """
     if len(localizations) != len(file_names):

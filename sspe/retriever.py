@@ -16,7 +16,7 @@ from PIL import Image
 
 from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
 from sspe.errors import CheckpointError, SspeError
-from sspe.localizer import Localizer
+from sspe.localizer import UNSAVED, Localizer
 from sspe.models.calibration import bank_top
 from sspe.models.retrieval import PHOTOS, RetrievalModel
 from sspe.phrases.chunker import extract_phrases
@@ -27,17 +27,17 @@ from sspe.vision.photo import open_photo
 if TYPE_CHECKING:
     from sspe.localizer import PhotoSource
 
-REGIONS = 100  # a photo, the best proposals: five times as many cost five times the memory
-REGION_WEIGHT = 0.4  # of what the regions say beside the whole photo; chosen on val
+REGIONS = 100  # the best proposals per photo; five times as many cost five times the memory
+REGION_WEIGHT = 0.4  # of the scores of regions beside those of the whole photo; chosen on val
 _PHRASES = 4096  # encoded at once
 
 
 @dataclass(frozen=True)
 class EmbeddedPhotos:
-    """N photos after the costly half: what every further sentence is compared with.
+    """N photos after the costly half; every sentence is then compared with them in milliseconds.
 
     Attributes:
-        files: of each photo its file as given; None for a picture given as pixels.
+        files: the file of each photo as given; None for a picture given as pixels.
         embeddings: (N, E) float32 of unit length.
         hubness: (N,) float32, how near each is to sentences of other photos, see :class:`sspe.models.retrieval.Bank`.
         regions: N tensors (R, E') float16 of unit length, the localizer's; None with regions off.
@@ -58,7 +58,7 @@ class EmbeddedSentences:
 
     Attributes:
         embeddings: (M, E) float32 of unit length.
-        hubness: (M,) float32, how near each is to photos that it was not said of.
+        hubness: (M,) float32, how near each is to photos that it does not describe.
         phrases: (P, E') float32 of unit length, the noun phrases of all sentences; None with regions off.
         usual: (P,) float32, the cosine with each phrase that one in 200 regions of other photos reaches.
         owners: (P,) int64, the sentence of each phrase, rising.
@@ -78,8 +78,8 @@ class EmbeddedSentences:
 class Retriever:
     """Photos and sentences in one space, with one loaded checkpoint.
 
-    The costly half, :meth:`embed_photos`, runs once a photo; :meth:`search_photos` and :meth:`describe` then take what
-    it returned as well as photo files.
+    The costly half, :meth:`embed_photos`, runs once per photo; :meth:`search_photos` and :meth:`describe` then take
+    what it returned as well as photo files.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Retriever:
         model: RetrievalModel,
         device: str = "auto",
         precision: str = "auto",
-        identity: str = "unsaved",
+        identity: str = UNSAVED,
         localizer: Localizer | None = None,
         region_weight: float = REGION_WEIGHT,
     ):
@@ -120,7 +120,7 @@ class Retriever:
             precision: "auto" (bfloat16 where the hardware has it), "float32" or "bfloat16".
             regions: look for each noun phrase of a sentence among 100 regions of a photo as well, with the shipped
                 checkpoint for localization (True) or another. It helps, and takes several times as long.
-            region_weight: of what the regions say, beside the score of the whole photo and the whole sentence.
+            region_weight: weight of the scores of regions beside the score of the whole photo and whole sentence.
 
         Raises:
             CheckpointError: there is none, it cannot be read, it is for the other task, or the one for localization
@@ -134,7 +134,7 @@ class Retriever:
         return cls(model, device, precision, identity(path), localizer, region_weight)
 
     def embed_photos(self, photos: Iterable[PhotoSource]) -> EmbeddedPhotos:
-        """The costly half: open and embed photos, asked for a few at a time. Raises PhotoError for the first bad one.
+        """The costly half: open and embed photos, a few at a time. Raises PhotoError for the first bad one.
 
         Raises SspeError where a single photo is given instead of a list.
         """
@@ -160,7 +160,7 @@ class Retriever:
         embeddings = self.model.embed_sentences(sentences)
         whole = (tuple(sentences), embeddings, self.model.sentence_hubness(embeddings))
         if self.localizer is None:
-            return EmbeddedSentences(*whole, None, None, None)
+            return EmbeddedSentences(*whole, phrases=None, usual=None, owners=None)
         phrases, contexts, owners = [], [], []
         for i, sentence in enumerate(sentences):
             for phrase in extract_phrases(sentence, pronouns=False):
@@ -172,8 +172,12 @@ class Retriever:
         for i in range(0, max(len(phrases), 1), _PHRASES):  # no phrase: one empty part, so that cat has its width
             parts.append(model.embed_phrases(phrases[i : i + _PHRASES], contexts[i : i + _PHRASES]))
             usual.append(bank_top(model.scores(parts[-1], model.calibration.bank).cpu().numpy()))
-        told = (torch.cat(parts), torch.from_numpy(np.concatenate(usual)), torch.tensor(owners, dtype=torch.long))
-        return EmbeddedSentences(*whole, *told)
+        return EmbeddedSentences(
+            *whole,
+            phrases=torch.cat(parts),
+            usual=torch.from_numpy(np.concatenate(usual)),
+            owners=torch.tensor(owners, dtype=torch.long),
+        )
 
     def scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
         """Scores (N, M) float32 of every photo with every sentence, the higher the better.
@@ -202,7 +206,7 @@ class Retriever:
 
     @torch.inference_mode()
     def region_scores(self, photos: EmbeddedPhotos, sentences: EmbeddedSentences) -> np.ndarray:
-        """What the regions say, (N, M) float32, about 0 where a photo shows a sentence's phrases as little as others.
+        """Scores (N, M) float32 of a photo's regions; about 0 where it shows a sentence's phrases as little as others.
 
         The sum over a sentence's noun phrases of how far the largest cosine of a region exceeds what is usual for the
         phrase, over the root of their number: a plain sum would favour long sentences and their mean short ones, whose
@@ -212,12 +216,12 @@ class Retriever:
         usual = sentences.usual.to(y.device)
         roots = torch.bincount(owners, minlength=len(sentences)).clamp(min=1).sqrt()  # (M,)
         model = self.localizer.model
-        told = torch.zeros(len(photos), len(sentences), device=y.device)
-        for row, regions in zip(told, photos.regions, strict=True):
+        scores = torch.zeros(len(photos), len(sentences), device=y.device)
+        for row, regions in zip(scores, photos.regions, strict=True):
             if len(y):
                 best = model.scores(y, regions.float()).max(dim=1).values  # (P,)
                 row.index_add_(0, owners, best - usual)
-        return (told / roots).cpu().numpy()
+        return (scores / roots).cpu().numpy()
 
     def search_photos(
         self, sentence: str, photos: EmbeddedPhotos | Iterable[PhotoSource], top_k: int = 10
@@ -228,12 +232,12 @@ class Retriever:
         SspeError where the sentence is empty, there is no photo or ``top_k`` is below 1.
         """
         _check_top_k(top_k)
-        asked = self.embed_sentences([sentence])
+        query = self.embed_sentences([sentence])
         if not isinstance(photos, EmbeddedPhotos):
             photos = self.embed_photos(photos)
         if not len(photos):
             raise SspeError("There is no photo to search; give at least one.")
-        scores = self.scores(photos, asked)[:, 0]
+        scores = self.scores(photos, query)[:, 0]
         found = (RankedPhoto(photos.files[i], int(i), float(scores[i])) for i in _best(scores, top_k))
         return RankedPhotos(sentence, tuple(found))
 
@@ -250,10 +254,10 @@ class Retriever:
             sentences = self.embed_sentences(sentences)
         if not len(sentences):
             raise SspeError("There is no sentence to choose from; give at least one.")
-        asked = self.embed_photos([photo])
-        scores = self.scores(asked, sentences)[0]
+        query = self.embed_photos([photo])
+        scores = self.scores(query, sentences)[0]
         found = (RankedSentence(sentences.sentences[i], int(i), float(scores[i])) for i in _best(scores, top_k))
-        return RankedSentences(asked.files[0], tuple(found))
+        return RankedSentences(query.files[0], tuple(found))
 
     def _opened(
         self, photos: Iterable[PhotoSource]

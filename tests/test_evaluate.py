@@ -232,7 +232,7 @@ def test_proposals(evaluate, capsys, tmp_path, scenes):
     assert 0 < figures["ms_per_photo"] < 5000 and figures["photos"] == LIMIT
     assert figures["count"] == 40  # timed with the settings of the checkpoint
     assert curve.read_bytes().startswith(b"\x89PNG")
-    assert f"{100 * figures['recall']['0.5']['1000']:.2f}" in table and "ms a photo" in table
+    assert f"{100 * figures['recall']['0.5']['1000']:.2f}" in table and "ms per photo" in table
 
 
 def test_phrases(evaluate, capsys, tmp_path, scenes):

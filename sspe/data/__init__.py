@@ -4,6 +4,10 @@
 folder with Annotations/ ...     Flickr30K Entities (`sspe.data.entities`)
 folder with <split>.jsonl        your own data (`sspe.data.jsonl`)
 file.jsonl                       your own data, without splits
+
+`records` says what an annotated photo is, `entities` and `jsonl` read it; `captions` opens photos with whole sentences
+for retrieval, whose published formats `caption_sources` reads; `caches` keeps on disk what is computed once per photo;
+`synthetic` draws scenes.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ def open_dataset(
 
     data: "synthetic", a folder, or a .jsonl file, as listed above.
     split: which photos of the data ("train", "val", ...); means nothing for a single .jsonl file.
-    ids_file: file with one photo id a line: take exactly these, whatever their split (of a folder of .jsonl files,
+    ids_file: file with one photo id per line: take exactly these, whatever their split (of a folder of .jsonl files,
         those of the split).
     limit: take only the first so many photos, in the data's own order.
     photos: folder of the photo files, where they do not lie beside the annotations.

@@ -1,7 +1,7 @@
-"""What is computed once a photo and kept on disk: the squeezed picture, its proposals, and features that do not change.
+"""What is computed once per photo and kept on disk: the squeezed picture, its proposals, features of a frozen backbone.
 
-One small file a photo, named by the photo file's identity and the settings, so that every subset, split and interrupted
-run shares them, and a changed setting or photo never reads a stale one.
+One small file per photo, named by the photo file's identity and the settings, so that every subset, split and
+interrupted run shares them, and a changed setting or photo never reads a stale one.
 """
 
 from __future__ import annotations
@@ -223,5 +223,5 @@ class _Maker:
 
 
 def _one_thread() -> None:
-    """A process a core: OpenCV's own threads would only fight over them."""
+    """One process per core: OpenCV's own threads would only fight over them."""
     cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-"""What the files of photos and sentences say, one class or function a published format; see `sspe.data.captions`.
+"""Readers of published files of photos and sentences, one class or function per format; see `sspe.data.captions`.
 
 An id is the name of the photo's file without its ending: "123456789_0a1b2c3d4e", "COCO_val2014_000000391895".
 """
@@ -247,7 +247,7 @@ def _read_karpathy(file: Path, images: list, photos: Path | None) -> CaptionTabl
 
 
 def _read_coco(file: Path, images: list, annotations: list, photos: Path | None) -> CaptionTable:
-    """{"images": [{"id", "file_name"}, ...], "annotations": [{"id", "image_id", "caption"}, ...]}, one split a file."""
+    """One split: {"images": [{"id", "file_name"}, ...], "annotations": [{"id", "image_id", "caption"}, ...]}"""
     table = CaptionTable(file, file.parent, photos, above=True)
     names: dict[int | str, str] = {}
     for i, image in enumerate(images):
@@ -261,14 +261,14 @@ def _read_coco(file: Path, images: list, annotations: list, photos: Path | None)
     seen: set[int | str] = set()
     for i, annotation in enumerate(annotations):
         where = f"{file}, annotations[{i}]"
-        number, of = _field(annotation, "id", int | str, where), _field(annotation, "image_id", int | str, where)
+        number, image = _field(annotation, "id", int | str, where), _field(annotation, "image_id", int | str, where)
         sentence = _field(annotation, "caption", str, where)
-        if of not in names:
-            table.strays.append(f"a sentence of the image {of}, which it does not list")
+        if image not in names:
+            table.strays.append(f"a sentence of the image {image}, which it does not list")
         elif number in seen:
-            table.repeats[photo_id(names[of])].append(f"the annotation id {number} a second time")
+            table.repeats[photo_id(names[image])].append(f"the annotation id {number} a second time")
         else:
-            sentences[of].append(sentence)
+            sentences[image].append(sentence)
         seen.add(number)
     below = file.stem.removeprefix("captions_")  # the photos of captions_val2014.json lie in val2014
     for number, name in names.items():

@@ -11,7 +11,7 @@ A folder that holds one dataset_*.json, or captions_*.json of its own or in anno
 looked for beside the file, in the folders that the data sets' archives unpack to, and for MSCOCO in train2014/ and the
 like; or in the folder the user names.
 
-The usual protocol has five sentences a photo. Here is where that is decided: of a photo with more (MSCOCO has up to
+The usual protocol has five sentences per photo, which is decided here: of a photo with more (MSCOCO has up to
 seven) the first five in the file's order count, and one with fewer is incomplete, as is one whose file is missing.
 """
 
@@ -33,7 +33,7 @@ from sspe.settings import INCOMPLETE
 
 log = logging.getLogger(__name__)
 
-SENTENCES = 5  # a photo
+SENTENCES = 5  # per photo
 FAULTS = {  # what may be wrong with a photo, and how a message counts it
     "too_few_sentences": "with too few sentences",
     "missing_photos": "without a photo file",
@@ -94,8 +94,8 @@ def open_captions(
     data: "synthetic", a folder or a file, as listed above.
     split: which photos of the data ("train", "val", "test", and "restval" in Karpathy's MSCOCO; "train+restval" takes
         both). Means nothing for a single captions_*.json.
-    ids_file: file with one photo id, or name of a photo file, a line: take exactly these, whatever their split (of a
-        folder of captions_*.json, those of the split).
+    ids_file: file with one photo id, or name of a photo file, per line: take exactly these, whatever their split (of
+        a folder of captions_*.json, those of the split).
     limit: take only the first so many photos, in the data's own order.
     photos: folder of the photo files, where they are not found beside the data.
     unrelated: keep the sentences that UNRELATED_CAPTIONS of Flickr30K Entities lists as describing another photo. The
@@ -115,7 +115,7 @@ def open_captions(
     source = _open_source(data, split, None if photos is None else Path(photos))
     chosen = source.ids(split) if ids_file is None else [source.id_of(name) for name in read_ids(ids_file)]
     if not chosen:
-        raise DataError(f"No photo to read from {data}: the list of ids is empty, give one with an id a line.")
+        raise DataError(f"No photo to read from {data}: the list of ids is empty; give one id per line.")
 
     lister = source.name if ids_file is None else str(ids_file)
     times = Counter(chosen)
@@ -147,11 +147,11 @@ def open_captions(
 
 
 def _read_photo(source: CaptionSource, id: str, unrelated: bool) -> CaptionedPhoto | Fault:
-    said = [(i, " ".join(text.split())) for i, text in source.sentences(id) if text.strip()][:SENTENCES]
-    if len(said) < SENTENCES:
-        count = f"{len(said) or 'no'} sentence{'s' * (len(said) != 1)}"
+    numbered = [(i, " ".join(text.split())) for i, text in source.sentences(id) if text.strip()][:SENTENCES]
+    if len(numbered) < SENTENCES:
+        count = f"{len(numbered) or 'no'} sentence{'s' * (len(numbered) != 1)}"
         return "too_few_sentences", f"{source.name} has {count} for the photo {id}, expected {SENTENCES}"
-    kept = tuple(text for i, text in said if unrelated or i not in source.unrelated(id))
+    kept = tuple(text for i, text in numbered if unrelated or i not in source.unrelated(id))
     if not kept:
         return "too_few_sentences", f"{source.name} has only unrelated sentences for the photo {id}"
     path = source.photo(id)

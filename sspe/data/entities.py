@@ -1,8 +1,8 @@
 """Flickr30K Entities (Plummer et al., 2015) as published, or any data laid out like it.
 
 ROOT/Annotations/<id>.xml       boxes, 1-based and inclusive, in the frame of the annotation's <size>
-ROOT/Sentences/<id>.txt         captions, one a line: [/EN#7/people A cook] stirs [/EN#0/notvisual it] .
-ROOT/<split>.txt                photo ids, one a line
+ROOT/Sentences/<id>.txt         captions, one per line: [/EN#7/people A cook] stirs [/EN#0/notvisual it] .
+ROOT/<split>.txt                photo ids, one per line
 ROOT/flickr30k-images/<id>.jpg  photos (or flickr30k_images/, or the folder given as `photos`)
 ROOT/UNRELATED_CAPTIONS         "<id> <caption number from 1>": captions that do not describe their photo (optional)
 """
@@ -78,7 +78,7 @@ class Flickr30kEntities(LazyPhotos):
         chosen = split_ids(self.root, split, annotated) if ids is None else [str(id) for id in ids]
         super().__init__(tuple(dict.fromkeys(chosen))[:limit])
         if not self.ids:
-            raise DataError(f"No photo to read from {self.root}: the list of ids is empty, give one with an id a line.")
+            raise DataError(f"No photo to read from {self.root}: the list of ids is empty; give one id per line.")
         self._photo_names = self._check_files(annotated)
         self._unrelated = {} if unrelated else read_unrelated(self.root / UNRELATED_FILE)
 

@@ -1,4 +1,4 @@
-"""Your own annotated photos as JSON Lines: one sentence a line, UTF-8.
+"""Your own annotated photos as JSON Lines: one sentence per line, UTF-8.
 
     {"photo": "photos/1.jpg", "sentence": "A man in an orange hat.",
      "phrases": [{"start": 0, "end": 5, "boxes": [[32, 10, 180, 300]]},
@@ -63,7 +63,7 @@ class JsonLines(LazyPhotos):
             lines = {id: lines[id] for id in ids}
         self._lines = dict(list(lines.items())[:limit])
         if not self._lines:
-            raise DataError(f"{self.file} names no photo to read; give a file with one sentence a line.")
+            raise DataError(f"{self.file} names no photo to read; give a file with one sentence per line.")
         super().__init__(tuple(self._lines))
         self._paths = {id: folder / id for id in self.ids}
         for id, path in self._paths.items():

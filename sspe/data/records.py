@@ -129,7 +129,7 @@ def read_lines(file: Path) -> list[str]:
 
 
 def read_ids(file: str | Path) -> list[str]:
-    """Ids from a file with one a line, in its order; blank lines are passed over."""
+    """Ids from a file with one per line, in its order; blank lines are passed over."""
     return [line for line in read_lines(Path(file)) if line]
 
 

@@ -35,7 +35,7 @@ def singular(word: str) -> str:
     return word
 
 
-# Words of one line are taken for the same thing. Close in captions is what one annotator writes for another's word.
+# Words of one line are taken for the same thing: what one annotator writes where another writes the first of them.
 _SYNONYMS = [
     frozenset(map(singular, line.split()))
     for line in """
@@ -151,14 +151,14 @@ def choose_absent(photos: Sequence[AnnotatedPhoto], seed: int = 0) -> dict[str, 
     named = [_named(phrase.text) for _, phrase in pool]
     chosen: dict[str, list[AbsentPhrase]] = {}
     for photo in photos:
-        said = {singular(word) for s in photo.sentences for word in words_of(s.text)}
+        mentioned = {singular(word) for s in photo.sentences for word in words_of(s.text)}
         wanted = sum(len(p.boxes) > 0 for s in photo.sentences for p in s.phrases)
         found: list[AbsentPhrase] = []
         for _ in range(1000 * wanted):
             if len(found) == wanted:
                 break
             i = int(rng.integers(len(pool)))
-            if pool[i][0] != photo.id and named[i] and not (named[i] & said):
+            if pool[i][0] != photo.id and named[i] and not (named[i] & mentioned):
                 found.append(pool[i][1])
         chosen[photo.id] = found
     return chosen

@@ -18,19 +18,19 @@ RIGHT, ANSWER = "#00C853", "#FF1744"
 
 
 def worst(results: Sequence[PhraseResult], count: int) -> list[PhraseResult]:
-    """The answers farthest from right, the surest first among equals; one a photo, lest one photo fill the list."""
+    """The answers farthest from right, the surest first among equals; one per photo, lest one fill the list."""
     sure = [r.scores[0] if r.judged.confidence is None else r.judged.confidence for r in results]
     order = sorted(range(len(results)), key=lambda i: (round(float(results[i].ious[results[i].kept[0]]), 1), -sure[i]))
-    return _one_a_photo([results[i] for i in order], count)
+    return _one_per_photo([results[i] for i in order], count)
 
 
 def typical(results: Sequence[PhraseResult], count: int, seed: int = 0) -> list[PhraseResult]:
-    """Results drawn at random, one a photo."""
-    return _one_a_photo([results[i] for i in np.random.default_rng(seed).permutation(len(results))], count)
+    """Results drawn at random, one per photo."""
+    return _one_per_photo([results[i] for i in np.random.default_rng(seed).permutation(len(results))], count)
 
 
 def draw_results(results: Sequence[PhraseResult], photos: Sequence[AnnotatedPhoto], folder: Path) -> None:
-    """Write a PNG a result into ``folder``, named by its number, photo and phrase: right box green, answer red.
+    """Write one PNG per result into ``folder``, named by its number, photo and phrase: right box green, answer red.
 
     Photos are those of a data set with terms of its own; the pictures are to be looked at, not passed on.
     """
@@ -74,7 +74,7 @@ def _wrapped(text: str, length: Callable[[str], float], width: float) -> list[st
     return lines
 
 
-def _one_a_photo(results: Sequence[PhraseResult], count: int) -> list[PhraseResult]:
+def _one_per_photo(results: Sequence[PhraseResult], count: int) -> list[PhraseResult]:
     first: dict[str, PhraseResult] = {}
     for result in results:
         first.setdefault(result.photo, result)

@@ -84,14 +84,14 @@ def table(measured: dict) -> str:
     """The measures as text, in percent."""
     lines = [
         f"{measured['phrases']} phrases of {measured['photos']} photos; {measured['protocol']}",
-        f"{'recall, boxes a photo':26}" + "".join(f"{count:>8}" for count in COUNTS),
+        f"{'recall, boxes per photo':26}" + "".join(f"{count:>8}" for count in COUNTS),
     ]
     rows = [("all", measured["recall"]), *((f"  {name}", recall) for name, recall in measured["by_type"].items())]
     for name, recall in rows:
         for least in map(str, OVERLAPS):
             rates = "".join(f"{100 * recall[least][str(count)]:8.2f}" for count in COUNTS)
             lines.append(f"{name + ', IoU ' + least:26}{rates}")
-    lines.append(f"{measured['ms_per_photo']:.0f} ms a photo for {measured['count']} boxes")
+    lines.append(f"{measured['ms_per_photo']:.0f} ms per photo for {measured['count']} boxes")
     return "\n".join(lines)
 
 
@@ -103,7 +103,7 @@ def draw_curve(measured: dict, path: Path) -> None:
     axes = figure.subplots()
     for least, style in zip(map(str, OVERLAPS), ("o-", "s--"), strict=True):
         axes.plot(COUNTS, [measured["recall"][least][str(c)] for c in COUNTS], style, label=f"IoU ≥ {least}")
-    axes.set(xscale="log", xlabel="boxes a photo", ylabel="recall of annotated phrases", ylim=(0, 1), xticks=COUNTS)
+    axes.set(xscale="log", xlabel="boxes per photo", ylabel="recall of annotated phrases", ylim=(0, 1), xticks=COUNTS)
     axes.set_xticks(COUNTS, [str(c) for c in COUNTS])
     axes.minorticks_off()
     axes.grid(alpha=0.3)

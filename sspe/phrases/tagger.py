@@ -44,7 +44,11 @@ _SIGNS = {"&": "CC", '"': "QUOTE", "\u201c": "QUOTE", "\u201d": "QUOTE"}
 
 
 def tagged_tokens(text: str) -> list[list[Token]]:
-    """The tokens of every sentence of a text, with the tags that the grammar reads."""
+    """The tokens of every sentence of a text, with the tags that the grammar reads.
+
+    Beside the Penn Treebank's (https://www.nltk.org/book/ch05.html) there are tags by word: OF, COLOR, WEAR, ALONE (a
+    determiner that may stand alone), NUM (the 5 of "player 5"), QUOTE and SIGN.
+    """
     plain = plain_apostrophes(text)
     sentences = []
     for spans in tokenize(text):

@@ -34,7 +34,7 @@ _APOSTROPHE = re.compile(r"(?<=\w)[\u2019\u02bc\uff07]")
 
 
 class Token(NamedTuple):
-    """A token of a sentence: word, `start` and `end` in characters, and its tag as the grammar below names it."""
+    """A token of a sentence: word, `start` and `end` in characters, and its tag of `sspe.phrases.tagger`."""
 
     word: str
     start: int
@@ -48,7 +48,7 @@ def plain_apostrophes(text: str) -> str:
 
 
 def tokenize(text: str) -> list[list[Span]]:
-    """Token spans, one list a sentence: "A man's hat." -> [[(0, 1), (2, 5), (5, 7), (8, 11), (11, 12)]].
+    """Token spans, one list per sentence: "A man's hat." -> [[(0, 1), (2, 5), (5, 7), (8, 11), (11, 12)]].
 
     Never fails; text without a word gives []. Spans ascend, do not overlap, and hold no whitespace at their ends.
     """

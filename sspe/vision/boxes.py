@@ -7,6 +7,8 @@ the plain intersection over union below equals the one over inclusive pixels tha
 
 import numpy as np
 
+Box = tuple[float, float, float, float]  # a single box: x1, y1, x2, y2
+
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union of every box of ``a`` (N, 4) with every box of ``b`` (M, 4): (N, M) float32 in 0..1."""

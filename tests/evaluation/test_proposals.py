@@ -125,7 +125,7 @@ def test_json_table_and_curve(tmp_path, placed):
     assert lines[0].startswith("1 phrases of 1 photos; merged box")
     expected = ["0.00", "100.00", "100.00", "100.00", "100.00"]
     assert [line.split()[-len(COUNTS) :] for line in lines if line.startswith("all")] == [expected, expected]
-    assert any("people, IoU 0.7" in line for line in lines) and lines[-1].endswith("ms a photo for 500 boxes")
+    assert any("people, IoU 0.7" in line for line in lines) and lines[-1].endswith("ms per photo for 500 boxes")
     draw_curve(measured, tmp_path / "new" / "curve.png")
     with Image.open(tmp_path / "new" / "curve.png") as curve:
         assert curve.format == "PNG" and curve.width > 500

@@ -232,7 +232,7 @@ def _caption(scene: Scene, rng: np.random.Generator) -> None:
 
 
 def _name(thing: Thing, scene: Scene, details: dict[str, tuple[int, int]], rng: np.random.Generator) -> str:
-    """Words, in brackets, that fit this thing alone; a person is told by what they wear."""
+    """Words, in brackets, that fit this thing alone; a person is told apart by what they wear."""
     texture = thing.texture if thing.texture != "plain" and rng.random() < 0.7 else ""
     if thing.noun in details:
         who = _bracket(thing.chain, "people", f"a {thing.noun}")
@@ -252,8 +252,8 @@ def _name(thing: Thing, scene: Scene, details: dict[str, tuple[int, int]], rng: 
 
 
 def _phrase(*words: str) -> str:
-    said = " ".join(word for word in words if word)
-    return f"{'an' if said[0] in 'aeiou' else 'a'} {said}"
+    phrase = " ".join(word for word in words if word)
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def _bracket(chain: int, types: str, words: str) -> str:
