@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sspe.errors import CheckpointError, DataError, PhotoError, SspeError
+    from sspe.errors import CheckpointError, DataError, MissingPackageError, PhotoError, SspeError
     from sspe.localizer import Localizer, PhotoView
     from sspe.phrases.chunker import Phrase, extract_phrases, phrases_at
     from sspe.results import Localization, LocalizedPhrase
@@ -29,11 +29,12 @@ _HOMES = {
     "PhotoError": "sspe.errors",
     "DataError": "sspe.errors",
     "CheckpointError": "sspe.errors",
+    "MissingPackageError": "sspe.errors",
 }
 
 __version__ = "0.1.0"
-__all__ = ["CheckpointError", "DataError", "Localization", "LocalizedPhrase", "Localizer", "PhotoError", "PhotoView",
-           "Phrase", "Retriever", "SspeError", "extract_phrases", "phrases_at"]  # fmt: skip
+__all__ = ["CheckpointError", "DataError", "Localization", "LocalizedPhrase", "Localizer", "MissingPackageError",
+           "PhotoError", "PhotoView", "Phrase", "Retriever", "SspeError", "extract_phrases", "phrases_at"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

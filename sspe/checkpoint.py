@@ -27,7 +27,8 @@ from sspe.vision.folding import collapse, collapsed_state
 
 FORMAT = "sspe"
 VERSION = "2"
-SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
+_INSTALLED = Path(__file__).resolve().parent / "checkpoints"  # where a wheel has them; a clone's are beside the package
+SHIPPED = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parent.with_name("checkpoints")
 DEFAULTS = {"localization": "sspe-lite0", "retrieval": "sspe-retrieval"}  # by task: what is loaded by default
 MODELS = {
     "localization": (LocalizationModel, LocalizationModelSettings),
@@ -133,8 +134,9 @@ def find_checkpoint(name_or_path: str | Path | None = None, task: str = "localiz
         raise CheckpointError(f"The checkpoint {name} is a folder; give the .safetensors file in it.")
     if not name_or_path:
         raise CheckpointError(
-            f"There is no checkpoint for {task} in {SHIPPED} ({name}.safetensors); train one with "
-            f"`sspe train --task {task}` and give its best.safetensors (--checkpoint)."
+            f"There is no checkpoint for {task} in {SHIPPED} ({name}.safetensors); a wheel carries none but the one "
+            f"for localization: take checkpoints/{name}.safetensors of the repository, or train one with "
+            f"`sspe train --task {task}`, and give its path (--checkpoint)."
         )
     names = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
     if name.count("/") == 1 and not name.endswith(".safetensors") and not name.startswith((".", "/")):

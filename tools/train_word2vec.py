@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sspe.errors import CheckpointError, DataError, SspeError
+from sspe.extras import install_command
 from sspe.files import atomic_write
 from sspe.text.words import words_of
 
@@ -47,7 +48,7 @@ def train_word2vec(captions: list[list[str]], size: int = 100, epochs: int = 15,
     try:
         from gensim.models import Word2Vec
     except ImportError:
-        raise CheckpointError('Training word vectors needs gensim; run `pip install "sspe[train]"`.') from None
+        raise CheckpointError(f"Training word vectors needs gensim; run `{install_command('train')}`.") from None
     if max(Counter(word for caption in captions for word in caption).values(), default=0) < LEAST:
         raise DataError(f"The captions hold no word that occurs {LEAST} times; give more of them.")
     # A wide window: captions are short, and what a scene holds together tells more here than grammar.

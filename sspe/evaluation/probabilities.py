@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sspe.extras import import_extra
 from sspe.files import atomic_write
 
 BINS = 10
@@ -52,9 +53,9 @@ def auroc(scores: np.ndarray, true: np.ndarray) -> float | None:
 
 def draw_reliability(measured: Mapping[str, dict], file: Path) -> None:
     """Write the reliability diagrams of several probabilities, by name, side by side as a PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2 * len(measured), 4.4), layout="constrained")
+    figure = import_extra("matplotlib.figure", "plots", "Drawing a diagram").Figure(
+        figsize=(4.2 * len(measured), 4.4), layout="constrained"
+    )
     for axes, (name, m) in zip(np.atleast_1d(figure.subplots(1, len(measured))), measured.items(), strict=True):
         means, shares, counts = zip(*m["curve"], strict=True)
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="perfectly calibrated")

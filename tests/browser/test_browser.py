@@ -196,7 +196,7 @@ def test_without_calibration_the_cosine_is_shown_and_nothing_is_grey(visit):
         expect(row(page, 1)).to_contain_text("0.61")
         assert row(page, 1).locator("td").count() == len(titles)
         assert page.locator(".doubtful").count() == 0
-        assert page.locator(".lv-slide").all_inner_texts() == ["Boxes a phrase\n1"]  # nothing to grey, no cosine to add
+        assert page.locator(".lv-slide").all_inner_texts() == ["Boxes per phrase\n1"]  # none greys, none adds
         assert page.locator(".lv-hint").count() == 1
         page.close()  # before its server
 

@@ -129,7 +129,7 @@ def test_the_threshold_greys_without_the_network(page, localizer):
     slide(page, "Grey below").fill("0")
     expect(page.locator(".lv .doubtful")).to_have_count(0)
     expect(page.locator(".lv-doubt")).to_be_hidden()
-    slide(page, "Boxes a phrase").fill("4")
+    slide(page, "Boxes per phrase").fill("4")
     page.wait_for_timeout(500)
     assert localizer.grounded == grounded
     # It stays as it is for the next sentence.
@@ -140,13 +140,13 @@ def test_the_threshold_greys_without_the_network(page, localizer):
 
 def test_further_boxes_of_a_phrase(page):
     assert page.locator(".lv-other").count() == 0
-    slide(page, "Boxes a phrase").fill("3")
+    slide(page, "Boxes per phrase").fill("3")
     count = page.locator(".lv-box").count()
     expect(page.locator(".lv-other")).to_have_count(2 * count)
     phrase(page, 1).hover()
     expect(page.locator('.lv-other[data-key="1"] .lv-other-tag').first).to_have_text("#2  cosine 0.51")
     expect(page.locator('.lv-other[data-key="2"] .lv-other-tag').first).to_be_hidden()
-    slide(page, "Boxes a phrase").fill("1")
+    slide(page, "Boxes per phrase").fill("1")
     expect(page.locator(".lv-other")).to_have_count(0)
 
 

@@ -76,7 +76,7 @@ def test_downloads_are_the_result_as_shown(page, picture, tmp_path):
     page.get_by_role("button", name="Correct phrases").click()
     page.get_by_role("button", name="Drop phrase 1: A man").click()
     expect(page.locator(".lv-box")).to_have_count(1)
-    page.get_by_label("Boxes a phrase").fill("3")
+    page.get_by_label("Boxes per phrase").fill("3")
     page.get_by_label("Grey below").fill("100")
     open_panel(page, "Take it away")
     drawn, plain, coco = downloads(page, tmp_path)
@@ -90,7 +90,7 @@ def test_downloads_are_the_result_as_shown(page, picture, tmp_path):
     data = json.loads(coco.read_text(encoding="utf-8"))
     assert data["images"][0]["file_name"] == "noise.png"
     assert data["categories"] == [{"id": 1, "name": "the dog"}]
-    assert json.loads(page.locator(".sn pre").last.inner_text()) == found
+    assert json.loads(page.locator(".cb pre").last.inner_text()) == found
 
 
 def test_the_snippets_name_this_very_page_and_result(page, address, picture):
@@ -98,8 +98,8 @@ def test_the_snippets_name_this_very_page_and_result(page, address, picture):
     ask(page, "A man with the dog.")
     expect(page.locator(".lv-box")).to_have_count(2)
     open_panel(page, "Take it away")
-    expect(page.locator(".sn-block h3")).to_have_text(["Python", "Python, through this page", "curl", "JSON"])
-    library, client, curl, _ = page.locator(".sn pre").all_inner_texts()
+    expect(page.locator(".cb-block h3")).to_have_text(["Python", "Python, through this page", "curl", "JSON"])
+    library, client, curl, _ = page.locator(".cb pre").all_inner_texts()
     assert "Localizer.from_pretrained()('noise.png', sentence)" in library
     assert f'Client("{address}")' in client
     said = subprocess.run(["sh", "-c", curl], cwd=picture.parent, capture_output=True, text=True, timeout=60)
@@ -111,7 +111,7 @@ def test_nothing_to_take_away(page):
     ask(page, "")
     expect(page.locator(".lv-message.failed")).to_be_visible()
     open_panel(page, "Take it away")
-    expect(page.locator(".sn-note")).to_have_text("There is no result to take away: localize a sentence first.")
+    expect(page.locator(".cb-note")).to_have_text("There is no result to take away: localize a sentence first.")
     for name in ("Picture (PNG)", "JSON", "COCO"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
 
@@ -185,7 +185,7 @@ def test_phones_never_scroll_sideways(visit, panel):
     page = visit(**PHONE)
     page.wait_for_selector(".lv-box")
     page.get_by_role("tab", name=panel).tap()
-    page.wait_for_selector({"What it sees": ".sv-grid", "Take it away": ".sn-block", "About": ".ab svg"}[panel])
+    page.wait_for_selector({"What it sees": ".sv-grid", "Take it away": ".cb-block", "About": ".ab svg"}[panel])
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

@@ -59,7 +59,7 @@ def test_too_few_captions_are_said_in_a_sentence(captions):
 def test_without_gensim_the_extra_is_named(monkeypatch):
     for name in ("gensim", "gensim.models"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(CheckpointError, match=r"needs gensim; run `pip install \"sspe\[train\]\"`"):
+    with pytest.raises(CheckpointError, match=r"needs gensim; run `pip install -e \"\.\[train\]\"`"):
         train_word2vec([["a"]] * 9)
 
 

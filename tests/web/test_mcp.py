@@ -1,18 +1,12 @@
 """The Model Context Protocol, behind its flag: `/localize` is a tool, described by its docstring."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import httpx
 import pytest
 from fake_localizer import FakeLocalizer
 
 from sspe.web.page import build_app, launch_settings
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_one_tool_is_described():
@@ -31,20 +25,3 @@ def test_the_one_tool_is_described():
 
 def test_it_is_off_unless_asked_for():
     assert launch_settings()["mcp_server"] is False
-
-
-@pytest.mark.parametrize("how", [{"flag": ["--mcp"]}, {"env": "1"}])
-def test_without_its_package_one_sentence_says_so(how):
-    hide = "import importlib.util as u, runpy, sys; find = u.find_spec;"
-    hide += "u.find_spec = lambda name, *more: None if name == 'mcp' else find(name, *more);"
-    hide += "sys.argv[0] = 'app.py'; runpy.run_path('app.py', run_name='__main__')"
-    said = subprocess.run(
-        [sys.executable, "-c", hide, *how.get("flag", [])],
-        cwd=ROOT,
-        env=os.environ | {"SSPE_MCP": how.get("env", "")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert said.returncode == 1
-    assert said.stderr.strip() == 'MCP was asked for and its package is not here: pip install -e ".[mcp]"'

@@ -15,7 +15,6 @@ from PIL import Image
 from sspe.errors import CheckpointError, SspeError
 from sspe.web.examples import ASSETS, examples
 from sspe.web.page import build_app, launch_settings
-from sspe.web.photo_input import PhotoInput
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
 
-from sspe.web.parts import part
+
+def about_html() -> str:
+    """The text with the figure inside it."""
+    return _text("about.html").replace("<!-- figure -->", _text("how_it_works.svg"))
 
 
 def build_about() -> None:
-    """One block of text, the figure inside it; drawn in the colours of the page, light and dark."""
+    """One block of text, drawn in the colours of the page, light and dark."""
     gr.HTML(
-        f'<div class="ab">{part("about.html").replace("<!-- figure -->", part("how_it_works.svg"))}</div>',
-        css_template=part("about.css"),
+        f'<div class="ab">{about_html()}</div>',
+        css_template=_text("about.css"),
         apply_default_css=False,
         elem_id="about",
     )
+
+
+def _text(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -4,9 +4,9 @@ const figureOf = (name, title, caption) => {
   const figure = make('figure', 'sv-figure sv-' + name);
   figure.append(make('h3', '', title));
   const frame = make('div', 'sv-frame');
-  const said = make('figcaption', '', caption);
-  figure.append(frame, said);
-  return [figure, frame, said];
+  const words = make('figcaption', '', caption);
+  figure.append(frame, words);
+  return [figure, frame, words];
 };
 
 const picture = (src, alt, className) => {
@@ -27,7 +27,7 @@ const choiceNode = (view) => {
     choice.style.setProperty('--c', phrase.color);
     choice.style.setProperty('--ink', phrase.ink);
     choice.setAttribute('aria-pressed', String(phrase.key === view.chosen));
-    choice.dataset.hold = index;
+    choice.dataset.focus = index;
     choice.append(make('span', 'sv-number', phrase.key), phrase.text);
     choice.addEventListener('click', () => trigger('select', {index}));
     row.append(choice);
@@ -101,14 +101,14 @@ const cropsNode = (view) => {
 const show = () => {
   const root = element.querySelector('.sv');
   const view = props.value;
-  const hold = element.contains(document.activeElement) ? document.activeElement.dataset.hold : undefined;
+  const focused = element.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
   root.replaceChildren();
   if (!view) return root.append(make('p', 'sv-note', 'Looking …'));
   if (view.message) return root.append(make('p', 'sv-note', view.message));
   const grid = make('div', 'sv-grid');
   grid.append(proposalsNode(view), heatNode(view), edgesNode(view), cropsNode(view));
   root.append(choiceNode(view), grid);
-  if (hold !== undefined) root.querySelector('[data-hold="' + hold + '"]')?.focus();
+  if (focused !== undefined) root.querySelector('[data-focus="' + focused + '"]')?.focus();
 };
 
 // A crop points at its box.

@@ -10,39 +10,19 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from sspe.errors import SspeError
-from sspe.web.parts import part
+from sspe.web.components.code_blocks import CodeBlocks
+from sspe.web.panels.snippets import ADDRESS, client_snippet, curl_snippet, python_snippet
 from sspe.web.service import LocalizeService, Question
-from sspe.web.snippets import ADDRESS, client_snippet, curl_snippet, python_snippet
 
 NOTHING = "There is no result to take away: localize a sentence first."
 
 
-class Snippets(gr.HTML):
-    """Blocks of text, each with a title and a button that copies it; one without ``code`` is a remark.
-
-    The first ``address`` in the code is where the browser writes the page's own. The ``select`` event says that the
-    component is looked at and still empty.
-    """
-
-    def __init__(self, value: list[dict[str, str]] | None = None, **settings: Any) -> None:
-        settings = {
-            "html_template": '<div class="sn"></div>',
-            "css_template": part("snippets.css"),
-            "js_on_load": part("snippets.js"),
-            "apply_default_css": False,
-        } | settings
-        super().__init__(value=value, **settings)
-
-    def postprocess(self, value: list[dict[str, str]] | None) -> list[dict[str, str]] | None:
-        """The data as it is; the browser builds the blocks from it."""
-        return value
-
-
 class TakeAway:
-    """The panel's components, made where it is constructed, and what they show.
+    """The panel's components, which stand where it is constructed, and what they show.
 
     Attributes:
-        outputs: the components, in the order of what :meth:`files` returns.
+        snippets: the blocks of code.
+        outputs: all components, in the order of what :meth:`files` returns.
     """
 
     def __init__(self, service: LocalizeService) -> None:
@@ -52,23 +32,23 @@ class TakeAway:
                 gr.DownloadButton(title, interactive=False, elem_id=name, min_width=0)
                 for title, name in (("Picture (PNG)", "png"), ("JSON", "json-file"), ("COCO", "coco"))
             ]
-        self.snippets = Snippets(elem_id="snippets")
+        self.snippets = CodeBlocks(elem_id="snippets")
         self.outputs = [*self._buttons, self.snippets]
 
     def files(self, question: Question | None) -> list[Any]:
-        """Picture, JSON and COCO file, and the snippets, of what was asked; ``top_k`` and ``threshold`` count."""
-        nothing = [gr.DownloadButton(value=None, interactive=False)] * len(self._buttons)
+        """Picture, JSON and COCO file, and the snippets, by the question's ``top_k`` and ``threshold``."""
+        no_files = [gr.DownloadButton(value=None, interactive=False)] * len(self._buttons)
         if question is None:
-            return [*nothing, [{"title": NOTHING}]]
+            return [*no_files, [{"title": NOTHING}]]
         try:
-            found, _ = self._service(question.photo, question.sentence, None, question.spans, question.top_k)
+            localization, _ = self._service(question.photo, question.sentence, None, question.spans, question.top_k)
         except SspeError as error:
-            return [*nothing, [{"title": str(error)}]]
-        plain, coco = found.to_dict(), found.to_coco(question.photo.name)
+            return [*no_files, [{"title": str(error)}]]
+        plain, coco = localization.to_dict(), localization.to_coco(question.photo.name)
         picture = io.BytesIO()
-        found.draw(question.threshold).save(picture, "PNG", compress_level=4)
+        localization.draw(question.threshold).save(picture, "PNG", compress_level=4)
         stem = question.photo.stem
-        ready = [
+        files = [
             gr.DownloadButton(value=save_bytes_to_cache(content, name, button.GRADIO_CACHE), interactive=True)
             for button, name, content in zip(
                 self._buttons,
@@ -83,7 +63,7 @@ class TakeAway:
             {"title": "curl", "code": curl_snippet(question), "address": ADDRESS},
             {"title": "JSON", "code": json.dumps(plain, ensure_ascii=False, indent=2)},
         ]
-        return [*ready, snippets]
+        return [*files, snippets]
 
 
 def _json_bytes(value: dict[str, Any]) -> bytes:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from fake_localizer import FakeLocalizer
 
+from sspe.web.panels.snippets import ADDRESS, client_snippet, curl_snippet, python_snippet
 from sspe.web.service import LocalizeService, Question
-from sspe.web.snippets import ADDRESS, client_snippet, curl_snippet, python_snippet
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SENTENCE = 'A "man" in the dog\'s hat, 100 % $HOME `x` \\ ☂ {address}.\nThe end.'
 QUESTIONS = {
     "as found": {},
@@ -38,22 +38,22 @@ def expected(question):
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("sed")), reason="curl or sed is not installed")
 def test_curl(server, question, expected):
     script = curl_snippet(question).replace(ADDRESS, server, 1)
-    said = subprocess.run(["sh", "-c", script], cwd=question.photo.parent, capture_output=True, text=True, timeout=60)
-    assert said.stdout.startswith("event: complete\n"), said
-    assert json.loads(said.stdout.partition("data: ")[2])[0] == expected
+    run = subprocess.run(["sh", "-c", script], cwd=question.photo.parent, capture_output=True, text=True, timeout=60)
+    assert run.stdout.startswith("event: complete\n"), run
+    assert json.loads(run.stdout.partition("data: ")[2])[0] == expected
 
 
 def test_python_through_the_page(server, question, expected):
     script = (
         client_snippet(question)
         .replace(ADDRESS, server, 1)
-        .replace("print(found)", "import json; print(json.dumps(found))")
+        .replace("print(result)", "import json; print(json.dumps(result))")
     )
-    said = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-c", script], cwd=question.photo.parent, capture_output=True, text=True, timeout=60
     )
-    assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout.splitlines()[-1]) == expected
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout.splitlines()[-1]) == expected
 
 
 def test_python_through_the_library(question, expected, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-const strip = element.querySelector('.eg');
+const strip = element.querySelector('.eg');  // the photos do not change: drawn once
 props.value.forEach((example, index) => {
   const choice = button('eg-photo', undefined);
   const image = make('img');

@@ -1,6 +1,6 @@
-"""What the machine sees, as plain data: proposals by score, edge map, heat map and best crops. No Gradio.
+"""The panel "What it sees", as plain data: proposals by score, edge map, heat map and best crops of one phrase.
 
-Every figure speaks of one phrase and of the R proposals of the photo as Edge Boxes gave them, before any is refined.
+The R proposals are those that Edge Boxes gave, before any is refined.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ import base64
 import io
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from sspe.drawing import ink_on, phrase_color
+from sspe.errors import SspeError
+from sspe.phrases.chunker import Phrase
 from sspe.results import Localization
 from sspe.vision.boxes import nms
-from sspe.web.service import preview_uri
-from sspe.web.view_data import Place, format_score
+from sspe.web.panels.boxes import Place, format_score
+from sspe.web.service import LocalizeService, Question, SeenPhoto, preview_uri
 
-if TYPE_CHECKING:
-    from sspe.web.service import SeenPhoto
-
+NOTHING = "There is no phrase to look at: localize a sentence first."
 MAX_PROPOSALS = 100  # sent to the browser, which shows as many of them as the visitor likes
 CROPS = 8
 CROP_OVERLAP = 0.7  # a crop that overlaps a better one by more (intersection over union) shows nothing new
@@ -50,10 +50,29 @@ class Crop:
     rank: int
 
 
+def see_phrase(service: LocalizeService, question: Question | None, index: int = 0) -> dict[str, Any]:
+    """The figures of the phrase at ``index`` of the question's answer; a sentence where there is none.
+
+    The photo's regions are remembered, so this takes milliseconds; where they were forgotten they are made again.
+    """
+    if question is None:
+        return {"message": NOTHING}
+    try:
+        localization, seen = service(question.photo, question.sentence, spans=question.spans)
+    except SspeError as error:
+        return {"message": str(error)}
+    if not 0 <= index < len(localization.phrases):
+        return {"message": NOTHING}
+    chosen = localization.phrases[index]
+    phrase = Phrase(chosen.text, chosen.start, chosen.end, chosen.head)
+    scores = service.localizer.similarities(seen.view, localization.sentence, [phrase])[0]
+    return seeing_data(localization, seen, index, scores, service.localizer.edges(seen.view))
+
+
 def seeing_data(
     localization: Localization, seen: SeenPhoto, index: int, scores: np.ndarray, edges: np.ndarray
 ) -> dict[str, Any]:
-    """All that the panel shows about the phrase at ``index`` of the localization.
+    """All figures of the phrase at ``index`` of the localization.
 
     Args:
         scores: (R,) cosines of this phrase with the photo's proposals.

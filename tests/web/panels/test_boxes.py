@@ -1,4 +1,4 @@
-"""The data of the linked view: tokens, places, tags."""
+"""The panel "Boxes" as data: tokens, places, tags."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 from sspe.drawing import DOUBTFUL, PALETTE, phrase_color
 from sspe.results import PRESENT_THRESHOLD, Candidate, Localization, LocalizedPhrase
-from sspe.web.view_data import (
+from sspe.web.panels.boxes import (
     SHOWN_CANDIDATES,
     Figure,
     Place,

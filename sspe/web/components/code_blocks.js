@@ -1,13 +1,13 @@
 const show = () => {
-  const root = element.querySelector('.sn');
+  const root = element.querySelector('.cb');
   root.replaceChildren();
   for (const piece of props.value || []) {
-    if (!piece.code) { root.append(make('p', 'sn-note', piece.title)); continue; }
+    if (!piece.code) { root.append(make('p', 'cb-note', piece.title)); continue; }
     const here = new URL('.', window.location.href).href;
     const code = piece.address ? piece.code.replace(piece.address, () => here) : piece.code;
-    const block = make('section', 'sn-block');
-    const head = make('div', 'sn-head');
-    const copy = button('sn-copy', 'Copy', 'Copy: ' + piece.title);
+    const block = make('section', 'cb-block');
+    const head = make('div', 'cb-head');
+    const copy = button('cb-copy', 'Copy', 'Copy: ' + piece.title);
     copy.addEventListener('click', async () => {
       await navigator.clipboard.writeText(code);
       copy.textContent = 'Copied';

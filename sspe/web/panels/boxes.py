@@ -1,4 +1,4 @@
-"""What the linked view shows, built as plain data: pure functions, no Gradio."""
+"""The panel "Boxes", as plain data for the linked view: photo, boxes, sentence and table of one localization."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from sspe.drawing import DOUBTFUL, PALETTE, format_probability, ink_on, phrase_color
 from sspe.results import PRESENT_THRESHOLD, Box, Localization, LocalizedPhrase
 
-# Columns of figures in the table: two probabilities in plain words, or the cosine of a checkpoint without them.
+# Columns of figures in the table: two probabilities in plain words, or the cosine where a checkpoint has none.
 PROBABILITIES = ("In the photo", "Box right")
 COSINE = ("Cosine",)
 EXPLANATION = "In the photo: how likely the photo shows it at all. Box right: how likely its box fits, if so."
@@ -79,7 +79,7 @@ class PhraseMark:
         key: its number as text, "1" for the first; links phrase, box and table row.
         start, end: its place in the sentence, characters.
         present: probability that the photo shows it; the browser greys what lies below its threshold. May be None.
-        figures: one a column of figures; the first stands beside the phrase, too.
+        figures: one per column of figures; the first stands beside the phrase, too.
         cosine: of its box, as text.
         spoken: the figures in words, for those who hear the page.
         pixels: its box as text, whole pixels of the original photo.
@@ -194,14 +194,14 @@ def split_words(sentence: str) -> list[Word]:
 
 
 def phrase_marks(localization: Localization) -> list[PhraseMark]:
-    """One mark a phrase, in the order of the localization."""
+    """One mark per phrase, in the order of the localization."""
     phrases = localization.phrases
     size = localization.width, localization.height
     calibrated = is_calibrated(localization)
     places = [Place.of(phrase.box, *size) for phrase in phrases]
     largest_first = sorted(range(len(phrases)), key=lambda i: -places[i].width * places[i].height)
     marks: list[PhraseMark] = []
-    corners: list[tuple[float, float, bool]] = []  # where tags hang: x, y in per cent, on the right corner or not
+    corners: list[tuple[float, float, bool]] = []  # where tags hang: x, y in per cent of the photo, on the right?
     for index, (phrase, place) in enumerate(zip(phrases, places, strict=True)):
         flush_right = place.left > 60
         corner = (place.left + place.width if flush_right else place.left, place.top, flush_right)

@@ -1,6 +1,6 @@
 """Lines of code that give the visitor's very result again: in Python, over the page's address, and with curl.
 
-The address is ADDRESS here: the server behind a proxy does not know it, and the browser puts its own in.
+ADDRESS stands for the page's address: the server behind a proxy does not know it, and the browser puts its own in.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ ADDRESS = "{address}"
 
 
 def python_snippet(question: Question) -> str:
-    """The same through the library, without any server. Run it beside the photo."""
-    asked = [repr(_photo_name(question)), "sentence"]
+    """Python code that localizes through the library, without a server; to be run beside the photo."""
+    arguments = [repr(_photo_name(question)), "sentence"]
     names = "Localizer"
     if question.spans is not None:
         names += ", phrases_at"
-        asked.append(f"phrases_at(sentence, {_plain_spans(question)})")
+        arguments.append(f"phrases_at(sentence, {_plain_spans(question)})")
     if question.top_k != 1:
-        asked.append(f"top_k={question.top_k}")
+        arguments.append(f"top_k={question.top_k}")
     return (
         f"from sspe import {names}\n\n"
         f"sentence = {question.sentence!r}\n"
-        f"found = Localizer.from_pretrained()({', '.join(asked)})\n"
-        "print(found.to_dict())\n"
+        f"result = Localizer.from_pretrained()({', '.join(arguments)})\n"
+        "print(result.to_dict())\n"
     )
 
 
 def client_snippet(question: Question) -> str:
-    """The same over the page's endpoint with gradio_client. Run it beside the photo."""
+    """Python code that asks the page's endpoint with gradio_client; to be run beside the photo."""
     lines = [f"photo=handle_file({_photo_name(question)!r})", f"sentence={question.sentence!r}"]
     if question.spans is not None:
         lines.append(f"phrases={_plain_spans(question)}")
     if question.top_k != 1:
         lines.append(f"top_k={question.top_k}")
-    asked = "".join(f"    {line},\n" for line in [*lines, 'api_name="/localize"'])
+    arguments = "".join(f"    {line},\n" for line in [*lines, 'api_name="/localize"'])
     return (
         "from gradio_client import Client, handle_file\n\n"
         f'client = Client("{ADDRESS}")\n'
-        f"found = client.predict(\n{asked})\n"
-        "print(found)\n"
+        f"result = client.predict(\n{arguments})\n"
+        "print(result)\n"
     )
 
 
 def curl_snippet(question: Question) -> str:
-    """The same with curl in three calls: upload the photo, ask, read the answer. Run it beside the photo."""
-    asked: list[Any] = [question.sentence, _plain_spans(question), question.top_k]
+    """Three calls of curl: upload the photo, ask, read the answer; to be run beside the photo."""
+    arguments: list[Any] = [question.sentence, _plain_spans(question), question.top_k]
     # In JSON an apostrophe may be written as \u0027, so the quotes of the shell stay whole.
-    plain = json.dumps(asked)[1:-1].replace("'", "\\u0027")
+    plain = json.dumps(arguments)[1:-1].replace("'", "\\u0027")
     form = shlex.quote(f'files=@"{_curl_name(_photo_name(question))}"')
     return rf"""URL={ADDRESS}gradio_api
 FILE=$(curl -s -F {form} "$URL/upload" | sed 's/^\["//; s/"\]$//')
-ASK='{plain}'
+ARGUMENTS='{plain}'
 EVENT=$(curl -s "$URL/call/localize" -H 'Content-Type: application/json' \
-  -d '{{"data": [{{"path": "'"$FILE"'", "meta": {{"_type": "gradio.FileData"}}}}, '"$ASK"']}}' \
+  -d '{{"data": [{{"path": "'"$FILE"'", "meta": {{"_type": "gradio.FileData"}}}}, '"$ARGUMENTS"']}}' \
   | sed 's/.*"event_id": *"//; s/".*//')
 curl -sN "$URL/call/localize/$EVENT"
 """

@@ -1,13 +1,14 @@
-let view = null;         // what is shown: sspe.web.view_data.view_data
+let view = null;         // what is shown: view_data of sspe.web.panels.boxes
 let pinned = null;       // key of the phrase kept lit
 let threshold = null;    // per cent; phrases less likely to be in the photo are grey
-let boxes = 1;           // candidates shown a phrase
+let boxes = 1;           // boxes shown per phrase
 let cosine = false;      // whether the table has a column of cosines
 let editing = false;     // whether words can be clicked to make and drop phrases
 let spans = [];          // [start, end] of each phrase, in characters of the sentence, while editing
-let wanted = null;       // the spans that the visitor wants, as JSON, until their answer is here
-let asked = 0;           // when a correction was asked for whose answer is not here; 0: none is
+let pending = null;      // the spans that the visitor wants, as JSON, until their answer is here
+let sentAt = 0;          // when the correction was sent that is not answered yet; 0: none is
 
+// How a mark, a PhraseMark of view_data, is shown.
 const doubtful = (mark) => mark.present !== null && 100 * mark.present < threshold;
 const label = (mark) => mark.key + (doubtful(mark) ? '?' : '');
 const spoken = (mark) => (doubtful(mark) ? 'probably not in this photo, ' : '') + mark.spoken;
@@ -100,7 +101,7 @@ const drawWords = (sentence) => {
       sentence.append(group);
     }
     const choice = button('lv-word', word.text);
-    choice.dataset.hold = 'word ' + index;
+    choice.dataset.focus = 'word ' + index;
     choice.setAttribute('aria-pressed', String(at >= 0));
     choice.addEventListener('click', () => toggleWord(index));
     if (group && at !== last) group.lastChild.append(choice);  // a number never stands alone at a line's end
@@ -111,9 +112,9 @@ const drawWords = (sentence) => {
 
 const dropButton = (at) => {
   const [start, end] = spans[at];
-  const said = view.words.filter(w => w.text && w.start < end && w.end > start).map(w => w.text).join(' ');
-  const drop = button('lv-drop', '×', 'Drop phrase ' + (at + 1) + ': ' + said);
-  drop.dataset.hold = 'drop ' + at;
+  const text = view.words.filter(w => w.text && w.start < end && w.end > start).map(w => w.text).join(' ');
+  const drop = button('lv-drop', '×', 'Drop phrase ' + (at + 1) + ': ' + text);
+  drop.dataset.focus = 'drop ' + at;
   drop.addEventListener('click', () => correct(spans.filter((_, index) => index !== at)));
   return drop;
 };
@@ -139,15 +140,15 @@ const toggleWord = (index) => {
 
 const correct = (next) => {
   spans = next.sort((a, b) => a[0] - b[0]);
-  wanted = JSON.stringify(spans);
+  pending = JSON.stringify(spans);
   redraw();
-  ask();
+  sendSpans();
 };
 
-// One question at a time; what was clicked meanwhile is asked when its answer is here. A lost one is not waited for.
-const ask = () => {
-  if (Date.now() - asked < 5000) return;
-  asked = Date.now();
+// One question at a time: what was clicked meanwhile is sent when its answer is here. A lost one is not waited for.
+const sendSpans = () => {
+  if (Date.now() - sentAt < 5000) return;
+  sentAt = Date.now();
   trigger('edit', {spans});
 };
 
@@ -191,7 +192,7 @@ const drawDoubt = (note) => {
 const toolsNode = () => {
   const tools = make('div', 'lv-tools');
   const edit = button('lv-tool', editing ? 'Done' : 'Correct phrases');
-  edit.dataset.hold = 'edit';
+  edit.dataset.focus = 'edit';
   edit.setAttribute('aria-pressed', String(editing));
   edit.addEventListener('click', () => {
     editing = !editing;
@@ -201,16 +202,16 @@ const toolsNode = () => {
   tools.append(edit);
   if (editing || view.corrected) {
     const reset = button('lv-tool', 'As found');
-    reset.dataset.hold = 'reset';
+    reset.dataset.focus = 'reset';
     reset.title = 'Take the noun phrases that the program finds in the sentence';
-    reset.addEventListener('click', () => { wanted = null; trigger('edit', {spans: null}); });
+    reset.addEventListener('click', () => { pending = null; trigger('edit', {spans: null}); });
     tools.append(reset);
   }
   const most = Math.max(0, ...view.phrases.map(mark => mark.candidates.length)) + 1;
   if (view.calibrated) tools.append(slider('lv-slide', 'Grey below',
     {min: 0, max: 100, step: 1, value: threshold}, value => value + ' %',
     value => { threshold = value; redraw(); }, settled));
-  if (most > 1) tools.append(slider('lv-slide', 'Boxes a phrase',
+  if (most > 1) tools.append(slider('lv-slide', 'Boxes per phrase',
     {min: 1, max: most, step: 1, value: Math.min(boxes, most)}, String,
     value => { boxes = value; redraw(); }, settled));
   if (view.calibrated) {
@@ -229,7 +230,7 @@ const settled = () => trigger('release', {threshold: threshold / 100, top_k: box
 
 const redraw = () => {
   const root = element.querySelector('.lv');
-  const hold = held();
+  const focused = focusKey();
   drawPhoto(root.querySelector('.lv-photo'));
   drawSentence(root.querySelector('.lv-sentence'));
   drawDoubt(root.querySelector('.lv-doubt'));
@@ -237,20 +238,20 @@ const redraw = () => {
   table.hidden = !view.phrases.length;
   drawTable(table);
   paint(pinned);
-  restore(hold);
+  restoreFocus(focused);
 };
 
 // What has the focus keeps it while its node is made anew.
-const held = () => element.contains(document.activeElement) ? document.activeElement.dataset.hold : null;
-const restore = (hold) => {
-  if (!hold) return;
-  const node = element.querySelector('[data-hold="' + hold + '"]') || element.querySelector('[data-hold="edit"]');
+const focusKey = () => element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+const restoreFocus = (key) => {
+  if (!key) return;
+  const node = element.querySelector('[data-focus="' + key + '"]') || element.querySelector('[data-focus="edit"]');
   if (node && node !== document.activeElement) node.focus();
 };
 
 const build = () => {
   const root = element.querySelector('.lv');
-  const hold = held();
+  const focused = focusKey();
   const image = element.querySelector('.lv-photo img');
   root.replaceChildren();
   if (!view) {
@@ -277,7 +278,7 @@ const build = () => {
   root.append(doubt, make('table', 'lv-table'));
   if (view.explanation) root.append(make('p', 'lv-hint', view.explanation));
   redraw();
-  restore(hold);
+  restoreFocus(focused);
 };
 
 const paint = (key) => {
@@ -294,13 +295,13 @@ const show = () => {
   view = props.value;
   pinned = null;
   const same = view && before && view.src && view.src === before.src && view.sentence === before.sentence;
-  asked = 0;
-  if (!same) { editing = false; wanted = null; }
+  sentAt = 0;
+  if (!same) { editing = false; pending = null; }
   if (view && threshold === null) threshold = view.threshold;
   if (view && view.src) {
     const found = view.phrases.map(mark => [mark.start, mark.end]);
     // An answer to an earlier click does not undo the later one, whose own answer is still to come.
-    if (wanted === null || JSON.stringify(found) === wanted) { spans = found; wanted = null; } else ask();
+    if (pending === null || JSON.stringify(found) === pending) { spans = found; pending = null; } else sendSpans();
   }
   build();
 };

@@ -1,4 +1,4 @@
-"""What the machine sees: proposals, heat map, edge map and crops as data."""
+"""The panel "What it sees" as data: proposals, heat map, edge map and crops."""
 
 import base64
 import io
@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sspe.web.seeing import (
+from sspe.web.panels.boxes import Place
+from sspe.web.panels.what_it_sees import (
     CROPS,
     HEAT_SIDE,
+    NOTHING,
     best_crops,
     edge_picture,
     heat_map,
     heat_picture,
     proposals_by_score,
+    see_phrase,
     seeing_data,
 )
 from sspe.web.service import LocalizeService, Question
-from sspe.web.tabs.seeing import NOTHING, see_phrase
-from sspe.web.view_data import Place
 
 WHOLE, LEFT = [0.0, 0.0, 320.0, 160.0], [0.0, 0.0, 160.0, 160.0]
 

@@ -1,0 +1,49 @@
+"""`/localize`, the page's endpoint for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from sspe.errors import SspeError
+from sspe.web.components.photo_input import PhotoInput
+from sspe.web.events import MODEL_EVENTS, on_gpu
+from sspe.web.service import MAX_TOP_K, LocalizeService
+
+
+def add_endpoint(service: LocalizeService, photo: PhotoInput, sentence: gr.Textbox) -> None:
+    """A listener on the page's own fields, so that Gradio checks the files it is sent."""
+
+    def localize(
+        photo: Path | None, sentence: str | None, phrases: list[list[int]] | None = None, top_k: int = 1
+    ) -> dict[str, Any]:
+        """Localize the phrases of a sentence in a photo.
+
+        Args:
+            photo: The picture, JPEG, PNG, WebP, GIF, BMP or TIFF, of at most 64 megapixels.
+            sentence: English, at most 1,000 characters.
+            phrases: The phrases to localize, a list of [start, end] in characters of the sentence; null takes the
+                sentence's noun phrases.
+            top_k: Candidate boxes per phrase, 1 to 20.
+
+        Returns:
+            width and height of the photo in pixels, the sentence, and its phrases: text, start and end (characters of
+            the sentence), head (the head noun), box (x1, y1, x2, y2 in pixels of the photo), score (cosine, -1 to 1),
+            present (probability, 0 to 1, that the photo shows the phrase), confidence (probability that the box is
+            right if it does; both null without calibration) and candidates (boxes, best first). No noun phrase in the
+            sentence: an empty list of phrases.
+        """
+        try:
+            return service(photo, sentence, None, phrases, top_k)[0].to_dict()
+        except SspeError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    phrases = gr.JSON(label="Phrases: [[start, end], ...] in characters; null: the noun phrases found", visible=False)
+    top_k = gr.Number(1, label="Boxes per phrase, 1 to 20", precision=0, minimum=1, maximum=MAX_TOP_K, visible=False)
+    localization = gr.JSON(label="Localization", visible=False)
+    trigger = gr.Button(visible=False)
+    trigger.click(
+        on_gpu(localize), [photo, sentence, phrases, top_k], localization, api_name="localize", **MODEL_EVENTS
+    )
