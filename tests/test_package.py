@@ -168,7 +168,7 @@ def test_a_wheel_would_hold_every_module_every_part_of_the_page_and_one_checkpoi
     """What setuptools would build; nothing is built."""
     listing = """
 from setuptools import Distribution
-distribution = Distribution()
+distribution = Distribution({"script_name": "setup.py"})
 distribution.parse_config_files()
 build = distribution.get_command_obj("build_py")
 build.ensure_finalized()

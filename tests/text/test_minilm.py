@@ -19,7 +19,7 @@ from sspe.text.minilm import MiniLMEncoder
 def test_minilm_without_its_packages_says_how_to_get_them(monkeypatch, package):
     monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoModel=None, AutoTokenizer=None))
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(CheckpointError, match=rf"needs the package '{package}', which is not.*requirements\.txt"):
+    with pytest.raises(CheckpointError, match=rf"needs the package '{package}', which is not.*\.\[retrieval\]"):
         create_text_encoder(TextSettings("minilm", context=0), [])
 
 

