@@ -1,6 +1,5 @@
 """The page put together: its parts, its examples, and app.py with and without a checkpoint."""
 
-import base64
 import runpy
 import sys
 import types
@@ -9,7 +8,6 @@ from pathlib import Path
 import gradio as gr
 import pytest
 from fake_localizer import FakeLocalizer
-from gradio.data_classes import ImageData
 from PIL import Image
 
 from sspe.errors import CheckpointError, SspeError
@@ -70,22 +68,6 @@ def test_nothing_is_kept_sent_or_shared():
     settings = launch_settings()
     assert (settings["run_history"], settings["share"], settings["ssr_mode"]) == (False, False, False)
     assert "googleapis" not in str(settings["theme"]._stylesheets)
-
-
-def test_photo_input_hands_on_the_file_unopened(tmp_path):
-    path = tmp_path / "words.png"
-    path.write_text("no picture")
-    assert PhotoInput().preprocess(ImageData(path=str(path), orig_name="words.png")) == path
-    assert PhotoInput().preprocess(None) is None
-
-
-def test_photo_input_takes_a_data_uri(tmp_path):
-    content = b"any bytes"
-    uri = "data:image/png;base64," + base64.b64encode(content).decode()
-    assert PhotoInput().preprocess(ImageData(url=uri)).read_bytes() == content
-    with pytest.raises(gr.Error, match="not valid base64") as caught:
-        PhotoInput().preprocess(ImageData(url="data:image/png;base64,???"))
-    assert not caught.value.print_exception
 
 
 @pytest.fixture
