@@ -5,6 +5,7 @@ that map, brought to a fixed size, into one feature vector. Run one after the ot
 published classifier without its last layer. A recipe says by a stage's name how much of the network to freeze.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -169,3 +170,29 @@ BACKBONES: dict[str, Callable[[str | None], Backbone]] = {
     "resnet50": partial(_resnet, 50),
     "resnet152": partial(_resnet, 152),
 }
+
+
+class BackboneEncoder(nn.Module):
+    """A backbone with the normalisation of what it is shown: what the encoders of regions and of whole photos share."""
+
+    def __init__(self, backbone: Backbone):
+        super().__init__()
+        self.map, self.head = backbone.map, backbone.head
+        self._backbone = backbone
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
+
+    def freeze_through(self, stage: str | None) -> None:
+        """See :meth:`Backbone.freeze_through`."""
+        self._backbone.freeze_through(stage)
+
+    def weights_key(self) -> str:
+        """Short hash of the weights: identifies what was computed with them."""
+        digest = hashlib.sha256()
+        for tensor in self.state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def normalised(self, photos: torch.Tensor) -> torch.Tensor:
+        """(N, H, W, 3) uint8 -> (N, 3, H, W) float32; the permuted view already is channels_last, the fast layout."""
+        return (photos.permute(0, 3, 1, 2).float() - self.mean) / self.std

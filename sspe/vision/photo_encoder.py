@@ -6,12 +6,11 @@ import torch
 from torch.nn import functional
 
 from sspe.settings import VIEWS, PhotoSettings
-from sspe.vision.backbones import create_backbone
+from sspe.vision.backbones import BackboneEncoder, create_backbone
 from sspe.vision.photo import squeeze
-from sspe.vision.picture_encoder import PictureEncoder
 
 
-class PhotoEncoder(PictureEncoder):
+class PhotoEncoder(BackboneEncoder):
     """Photos -> features (N, D) of unit length: the whole backbone on the whole photo, mean-pooled."""
 
     def __init__(self, settings: PhotoSettings, pretrained: bool = False):
@@ -25,7 +24,7 @@ class PhotoEncoder(PictureEncoder):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Pictures (N, H, W, 3) uint8 -> features (N, D) float32 of unit length, with gradients."""
-        return functional.normalize(self.head(self.map(self._normalised(pictures))).float(), dim=1)
+        return functional.normalize(self.head(self.map(self.normalised(pictures))).float(), dim=1)
 
     def views(self, photo: np.ndarray) -> np.ndarray:
         """The pictures (V, side, side, 3) uint8 that stand for a photo (H, W, 3) uint8 RGB at inference.

@@ -96,7 +96,7 @@ def test_surroundings_are_a_wider_window_through_two_layers(roi, photo):
     wide = torch.stack([x1 - width / 4, y1 - height / 4, x2 + width / 4, y2 + height / 4], dim=1)
     squeezed = torch.from_numpy(squeeze(photo, SIDE))[None]
     with torch.no_grad():
-        windows = roi._windows(roi.map(roi._normalised(squeezed)), [wide])
+        windows = roi._windows(roi.map(roi.normalised(squeezed)), [wide])
         around = roi.around
         narrow = torch.einsum("rchw,kc->rkhw", windows, around.squeeze.weight[:, :, 0, 0])
         narrow = (narrow + around.squeeze.bias[:, None, None]).clamp(min=0)
