@@ -1,7 +1,7 @@
 """A checkpoint: one ``.safetensors`` file that holds the whole model and loads offline.
 
 Tensors: the backbone, both branches, the text encoder's, and the calibration of a localization model or the bank of a
-retrieval model. They are float16, but for those of modules that ask for ``full_precision``.
+retrieval model. They are float16, or float32 where the network needs ``full_precision``.
 Metadata (JSON strings): ``format``, ``version``, ``task``, ``settings``, ``text`` (name and settings of the text
 encoder), and ``about`` (training data, recipe, metrics, library versions), which is informational only. The task says
 which model it is, see :data:`MODELS`; a file without one is older than the second task, and for localization.
@@ -14,7 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from sspe.errors import CheckpointError
 from sspe.files import atomic_write
@@ -45,8 +44,9 @@ def save_checkpoint(model: LocalizationModel | RetrievalModel, path: str | Path,
     for part in ("calibration", "bank"):
         if (values := getattr(model, part, None)) is not None:
             tensors |= {f"{part}.{name}": tensor for name, tensor in vars(values).items()}
-    exact = _full_precision(model)
-    tensors = {name: _stored(tensor.detach().cpu().contiguous(), name in exact) for name, tensor in tensors.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if not model.network.full_precision:  # half the file, and less than a thousandth of a cosine away
+        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     metadata = {
         "format": FORMAT,
         "version": VERSION,
@@ -173,17 +173,6 @@ def _taken(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
     """Take the tensors whose names begin with ``prefix`` out of ``tensors``, and return them without it."""
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors.pop(name) for name in names}
-
-
-def _full_precision(model: nn.Module) -> set[str]:
-    """Names of the tensors that are to be stored as they are."""
-    modules = [(name, module) for name, module in model.named_modules() if getattr(module, "full_precision", False)]
-    return {f"{name}.{own}" for name, module in modules for own in module.state_dict()}
-
-
-def _stored(tensor: torch.Tensor, exact: bool) -> torch.Tensor:
-    """float16 unless ``exact``: half the file, and less than a thousandth of a cosine away."""
-    return tensor.half() if tensor.is_floating_point() and not exact else tensor
 
 
 def _libraries() -> dict[str, str]:

@@ -20,8 +20,6 @@ _LEAST_RIDGE = 1e-8
 class Projection(nn.Module):
     """(features - mean) @ matrix -> L2, in float32 whatever the precision: whitening leaves no digits to spare."""
 
-    full_precision = True  # in a checkpoint, too, where everything else is float16
-
     def __init__(self, features: int, size: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
@@ -34,6 +32,8 @@ class Projection(nn.Module):
 
 class CCANetwork(TwoBranchNetwork):
     """Two projections in the place of the branches; :meth:`fit` takes the place of training. No box refinement."""
+
+    full_precision = True
 
     def __init__(self, image_features: int, text_features: int, settings: NetworkSettings):
         nn.Module.__init__(self)  # not the branches

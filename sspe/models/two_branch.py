@@ -29,10 +29,16 @@ class Branch(nn.Module):
 
 
 class TwoBranchNetwork(nn.Module):
-    """One branch a modality; their outputs are compared by Euclidean distance or, the same on unit vectors, cosine.
+    """One branch per modality; their outputs are compared by Euclidean distance or, the same on unit vectors, cosine.
 
     Beside the branches stands the box refinement, ``refiner``; None where the settings leave it out.
+
+    Attributes:
+        full_precision: whether a checkpoint keeps the whole model in float32. float16 moves embeddings by less than a
+            thousandth, but whitening, see :mod:`sspe.models.cca`, magnifies what rounding does to the features.
     """
+
+    full_precision = False
 
     def __init__(self, image_features: int, text_features: int, settings: NetworkSettings | None = None):
         super().__init__()
