@@ -143,7 +143,7 @@ def find_checkpoint(name_or_path: str | Path | None = None, task: str = "localiz
         return _downloaded(name)
     raise CheckpointError(
         f'There is no checkpoint {name!r}; give a .safetensors file, a repository "owner/name", or one of the shipped '
-        f"names ({', '.join(names) or 'none lies in ' + str(SHIPPED)})."
+        f"names ({', '.join(names) or 'there is none in ' + str(SHIPPED)})."
     )
 
 

@@ -205,7 +205,7 @@ def test_an_empty_sentence(run, photos):
 
 def test_a_folder_without_photos(run, tmp_path):
     code, out, err = run(tmp_path, SENTENCE)
-    assert (code, out) == (2, "") and f"No photo lies in {tmp_path}" in one_sentence(err)
+    assert (code, out) == (2, "") and f"There is no photo in {tmp_path}" in one_sentence(err)
 
 
 def test_arguments_the_wrong_way_round(run, photos):

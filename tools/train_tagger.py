@@ -260,7 +260,7 @@ def read_brackets(root: Path) -> list[tuple[str, list[Span]]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="tools/train_tagger.py", description=__doc__.split("\n")[0])
-    parser.add_argument("captions", type=Path, help="captions to learn from, one a line (.txt or .txt.gz)")
+    parser.add_argument("captions", type=Path, help="captions to learn from, one per line (.txt or .txt.gz)")
     parser.add_argument("output", type=Path, help="file to write, .json.gz")
     parser.add_argument("--brackets", type=Path, metavar="ROOT", help="Flickr30K Entities folder, for its train split")
     parser.add_argument("--limit", type=int, default=60_000, help="captions to take, drawn at random (%(default)s)")
@@ -281,6 +281,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     known = {text for text, _ in bracketed} | kept_apart
     captions = [caption for caption in captions if caption not in known]
+    if not captions:
+        parser.error(
+            f"{options.captions} leaves no caption to learn from: the last {HELD_OUT} are kept for measuring, with all "
+            "that read the same; give a file with more"
+        )
     random.Random(options.seed).shuffle(captions)
 
     logger.info("%d captions and %d bracketed ones", min(options.limit, len(captions)), len(bracketed))

@@ -2,7 +2,7 @@
 
     python tools/train_word2vec.py CAPTIONS OUTPUT
 
-CAPTIONS is a text file, one caption a line (.gz is read too). OUTPUT is written in the GloVe text format, which
+CAPTIONS is a text file, one caption per line (.gz is read too). OUTPUT is written in the GloVe text format, which
 :func:`sspe.text.words.read_word_vectors` and ``--set text.vectors=OUTPUT`` read. Needs the training extra. One thread
 and a fixed seed, so the same captions give the same vectors.
 """
@@ -61,8 +61,8 @@ def train_word2vec(captions: list[list[str]], size: int = 100, epochs: int = 15,
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tools/train_word2vec.py", description="Train word vectors on captions.")
-    parser.add_argument("captions", type=Path, help="text file, one caption a line; .gz is read too")
-    parser.add_argument("output", type=Path, help="vectors to write, one word a line")
+    parser.add_argument("captions", type=Path, help="text file, one caption per line; .gz is read too")
+    parser.add_argument("output", type=Path, help="vectors to write, one word per line")
     parser.add_argument("--size", type=int, default=100, help="length of a vector (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=15, help="passes over the captions (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: %(default)s)")

@@ -1,8 +1,8 @@
 """Box refinement: a proposal that a phrase has chosen is moved and stretched onto what the phrase names.
 
 Beyond the paper, whose answers are proposals as they come; as in Fast R-CNN the network says by how much of its width
-and height a box should move, and by what factor it should grow. One set of weights serves all phrases: what is to be
-framed, "a man" or "his hat", is told by the phrase's embedding.
+and height a box should move, and by what factor it should grow. One set of weights serves all phrases: the phrase's
+embedding tells what to frame, "a man" or "his hat".
 """
 
 import torch
@@ -14,9 +14,9 @@ LARGEST = 1.0  # change: a side grows or shrinks by a factor of 2.7 at most, and
 
 
 class BoxRefiner(nn.Module):
-    """Region features and phrase embeddings -> four changes of each box; a hidden layer of which each does its share.
+    """Region features and phrase embeddings -> four changes of each box, through one hidden layer.
 
-    The regions' share, :meth:`describe`, is computed once a photo.
+    The regions' contribution, :meth:`describe`, is computed once per photo.
     """
 
     def __init__(self, features: int, embedding: int, hidden: int):
@@ -29,7 +29,7 @@ class BoxRefiner(nn.Module):
         nn.init.zeros_(self.changes.bias)
 
     def describe(self, features: torch.Tensor) -> torch.Tensor:
-        """The regions' share (R, H) of the hidden layer, from region features (R, D)."""
+        """The regions' contribution (R, H) to the hidden layer, from region features (R, D)."""
         return self.region(features).float()
 
     def forward(self, regions: torch.Tensor, phrases: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:

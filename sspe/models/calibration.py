@@ -1,8 +1,9 @@
 """From scores to two probabilities: is the phrase in the photo at all, and if it is, is the box right?
 
 A cosine says which region fits a phrase best, not whether it fits: some phrases lie near every region, some near none.
-So a phrase's best score is held against its other scores in the photo, and against a bank of regions of photos it was
-never said of; a logistic regression weighs this evidence. Fitted on val photos by :mod:`sspe.evaluation.cross_fitting`.
+So a phrase's best score is compared with its other scores in the photo, and with those of a bank of regions of photos
+that it does not describe; a logistic regression weighs this evidence. Fitted on val photos by
+:mod:`sspe.evaluation.cross_fitting`.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ def evidence_of(
         bank_scores: (P, B) cosines of the phrases with the bank.
         scores: (P, R) cosines with the photo's regions.
         boxes: (P, R, 4) where each region would place each phrase, pixels.
-        kept: a phrase's regions that survive non-maximum suppression, the answer first.
-        agreement: a phrase's agreement on the answer, 0..1, see :func:`sspe.vision.boxes.consensus`.
+        kept: per phrase, the regions that survive non-maximum suppression, the answer first.
+        agreement: per phrase, the agreement on the answer, 0..1, see :func:`sspe.vision.boxes.consensus`.
         photo_area: width x height, pixels.
     """
     top_of_bank = bank_top(bank_scores)
@@ -131,7 +132,7 @@ def fit_weights(evidence: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def unfitted(bank: torch.Tensor) -> Calibration:
-    """A calibration that gathers evidence and calls everything one in two."""
+    """A calibration whose probabilities are all 0.5, for gathering evidence before the fit."""
     weights = torch.zeros(len(EVIDENCE) + 1)
     return Calibration(bank, weights, weights.clone())
 

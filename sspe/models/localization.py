@@ -27,7 +27,7 @@ class Regions:
         width, height: of the photo, pixels.
         boxes: (R, 4) float32 proposals in pixels of the photo.
         embeddings: (R, E) float32 of unit length, on the model's device.
-        described: (R, H) float32, what the box refinement knows of each; None where the model has no refinement.
+        described: (R, H) float32, from :meth:`BoxRefiner.describe`; None where the model has no refinement.
     """
 
     width: int
@@ -111,8 +111,8 @@ class LocalizationModel(nn.Module):
         """Embeddings (P, E) of P phrases, each in its context, or alone where ``contexts`` is None.
 
         In its context a phrase is read twice, with it and without, and its embedding is the mean of the two: on val
-        the context by itself misleads as often as it helps, and the mean does better than either. A phrase of no known
-        word has an embedding too: it matches nothing in particular.
+        the context by itself misleads as often as it helps, and the mean does better than either. A phrase without
+        a known word has an embedding, too: it matches nothing in particular.
         """
         features = self.text_encoder.encode(phrases)
         with autocast(self.device, self.precision):

@@ -14,8 +14,8 @@ from sspe.settings import RetrievalModelSettings
 from sspe.text.encoders import TextEncoder
 from sspe.vision.photo_encoder import PhotoEncoder
 
-PHOTOS = 8  # a pass of the network
-SENTENCES = 4096  # a pass of the text branch
+PHOTOS = 8  # per pass of the network
+SENTENCES = 4096  # per pass of the text branch
 NEAREST = 10  # neighbours whose mean cosine is the hubness; K of the source, see Bank
 
 
@@ -75,7 +75,7 @@ class RetrievalModel(nn.Module):
 
     @torch.inference_mode()
     def embed_photos(self, photos: Iterable[np.ndarray]) -> torch.Tensor:
-        """Embeddings (N, E) of N photos (H, W, 3) uint8 RGB, which are asked for a few at a time."""
+        """Embeddings (N, E) of N photos (H, W, 3) uint8 RGB, read a few at a time."""
         parts, waiting = [], iter(photos)
         with autocast(self.device, self.precision):
             while batch := list(islice(waiting, PHOTOS)):
@@ -84,7 +84,7 @@ class RetrievalModel(nn.Module):
 
     @torch.inference_mode()
     def embed_sentences(self, sentences: Sequence[str]) -> torch.Tensor:
-        """Embeddings (M, E) of M sentences. One of no known word has one too: it matches nothing in particular."""
+        """Embeddings (M, E) of M sentences. One without a known word matches nothing in particular."""
         parts = [sentences[i : i + SENTENCES] for i in range(0, len(sentences), SENTENCES)]
         embedded = [self.embed_text_features(self.text_encoder.encode(part)) for part in parts]
         return torch.cat(embedded) if embedded else self._none()

@@ -14,7 +14,7 @@ from sspe.settings import NetworkSettings
 
 
 class SimilarityNetwork(TwoBranchNetwork):
-    """Two branches and a judge of pairs. Regions are still embedded once a photo; only the judge needs the two."""
+    """Two branches and a judge of pairs. Regions are still embedded once per photo; only the judge needs pairs."""
 
     def __init__(self, image_features: int, text_features: int, settings: NetworkSettings):
         super().__init__(image_features, text_features, settings)
@@ -24,14 +24,14 @@ class SimilarityNetwork(TwoBranchNetwork):
             nn.ReLU(),
             nn.Linear(settings.judge, 1),
         )
-        self.scale = settings.embedding**0.5  # a unit vector's products are tiny; as many as they are, so much more
+        self.scale = settings.embedding**0.5  # products of unit vectors shrink with their length; this undoes it
 
     def similarities(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """s (N,) of N pairs of region embeddings x (N, E) and phrase embeddings y (N, E)."""
         return self.judge(self.scale * x * y)[:, 0].float()
 
     def scores(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """sigmoid(s), 0..1, of each phrase embedding y (P, E) with each region embedding x (R, E): (P, R)."""
+        """Probabilities (P, R), sigmoid(s) in 0..1 and no cosines, that phrases y (P, E) match regions x (R, E)."""
         rows = [self.similarities(x, phrase.expand_as(x)).sigmoid() for phrase in y]
         return torch.stack(rows) if rows else y.new_zeros(0, len(x))
 
@@ -42,13 +42,13 @@ def similarity_loss(network: SimilarityNetwork, x: torch.Tensor, y: torch.Tensor
     All matches, all stated mismatches of the same photo, and as many mismatches across photos, drawn at random, as
     there are matches. Zero where the batch has no pair.
     """
-    right = matches.positive.nonzero()
-    here = (matches.negative & matches.same_photo).nonzero()
-    elsewhere = (matches.negative & ~matches.same_photo).nonzero()
-    elsewhere = elsewhere[torch.randperm(len(elsewhere), device=elsewhere.device)[: len(right)]]
-    pairs = torch.cat([right, here, elsewhere])
+    positive = matches.positive.nonzero()
+    same_photo = (matches.negative & matches.same_photo).nonzero()
+    others = (matches.negative & ~matches.same_photo).nonzero()
+    others = others[torch.randperm(len(others), device=others.device)[: len(positive)]]
+    pairs = torch.cat([positive, same_photo, others])
     if len(pairs) < 2:  # batch norm has no statistics of one pair
         return (x.sum() + y.sum()) * 0
     s = network.similarities(x[pairs[:, 1]], y[pairs[:, 0]])
-    sign = torch.where(torch.arange(len(pairs), device=s.device) < len(right), 1.0, -1.0)
+    sign = torch.where(torch.arange(len(pairs), device=s.device) < len(positive), 1.0, -1.0)
     return functional.softplus(-sign * s).mean()

@@ -53,6 +53,6 @@ class TwoBranchNetwork(nn.Module):
         return self.image(x), self.text(y)
 
     def scores(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """How well each region embedding x (R, E) fits each phrase embedding y (P, E): (P, R) cosines, float32."""
+        """How well regions x (R, E) fit phrases y (P, E), both embedded: (P, R) float32 cosines, -1..1."""
         with torch.autocast(y.device.type, enabled=False):
             return y.float() @ x.float().T

@@ -1,4 +1,4 @@
-"""What a sentence says around a phrase: in "a man in red and a man in blue" it alone could tell the two men apart."""
+"""A phrase's context: in "a man in red and a man in blue" nothing else tells the two men apart."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Context:
         return cls(sentence[:start], sentence[end:])
 
     def nearest(self, words: int) -> tuple[list[str], list[str]]:
-        """At most so many words on either side, lower case, in the order of the sentence."""
+        """At most ``words`` words on either side, lower case, in the order of the sentence."""
         before = words_of(self.before)
         return before[max(len(before) - words, 0) :], words_of(self.after)[:words]
 

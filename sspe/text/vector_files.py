@@ -1,7 +1,7 @@
 """Files of word vectors: the GloVe text format, and word2vec's text and binary formats, told apart by their bytes.
 
-GloVe text has one word a line, then its numbers, separated by spaces; some published words hold spaces themselves.
-word2vec puts a line of two integers in front, how many words and how many numbers a word; its binary format goes on
+GloVe text has one word per line, then its numbers, separated by spaces; some published words hold spaces themselves.
+word2vec puts a line of two integers in front, how many words and how many numbers per word; its binary format goes on
 with each word, a space, and its numbers as little-endian float32.
 """
 

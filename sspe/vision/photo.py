@@ -34,7 +34,7 @@ def open_photo(source: str | Path | Image.Image | np.ndarray, max_pixels: int = 
         max_pixels: larger photos are refused from their header, before any pixel is decoded.
 
     Transparency is laid over white; palette, CMYK, grey and 16-bit pictures are converted; the first frame of an
-    animation is taken. An orientation that stands behind a PNG's pixels, or in a damaged EXIF block, is passed over.
+    animation is taken. An orientation that stands behind a PNG's pixels, or in a damaged EXIF block, is ignored.
 
     Raises:
         PhotoError: the file is missing, not a picture, truncated or too large; the array has another shape or type.
@@ -67,7 +67,7 @@ def find_photos(folder: str | Path) -> list[Path]:
     """Every file below ``folder`` with a picture's suffix, sorted. Raises PhotoError when there is none."""
     found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
     if not found:
-        raise PhotoError(f"No photo lies in {folder}: looked for {', '.join(sorted(PHOTO_SUFFIXES))}.")
+        raise PhotoError(f"There is no photo in {folder}: looked for {', '.join(sorted(PHOTO_SUFFIXES))}.")
     return found
 
 

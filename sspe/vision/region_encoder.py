@@ -18,7 +18,7 @@ from sspe.vision.photo import squeeze
 class RegionEncoder(BackboneEncoder):
     """Photos and boxes -> region features: the box's, its surroundings', and five numbers of geometry, side by side."""
 
-    batch = 125  # regions a pass of the head at inference: on two cores, 25 take 1.5 times as long, 500 1.3 times
+    batch = 125  # regions per pass of the head at inference: on two cores 25 take 1.5 times as long, 500 1.3 times
 
     def __init__(self, settings: RegionSettings, pretrained: bool = False):
         if settings.mode not in REGION_MODES:
@@ -54,7 +54,7 @@ class RegionEncoder(BackboneEncoder):
         return self.with_geometry(self.appearance(photo, boxes), relative)
 
     def with_geometry(self, appearance: torch.Tensor, relative: torch.Tensor) -> torch.Tensor:
-        """Features of regions: their :meth:`appearance` (R, ·) and, where the settings say so, their place (R, 4)."""
+        """Features of regions: their :meth:`appearance` (R, ·) and, if set, the geometry of relative boxes (R, 4)."""
         if not self.settings.geometry:
             return appearance
         area = (relative[:, 2:] - relative[:, :2]).clamp(min=0).prod(dim=1, keepdim=True)
@@ -110,7 +110,7 @@ class RegionEncoder(BackboneEncoder):
 
 
 class _Surroundings(nn.Module):
-    """What a window shows, and where in it; unlike the head it keeps what lies where.
+    """What a window shows, and where in it: unlike the head it keeps positions.
 
     A 1 x 1 convolution to few channels, then a linear layer on the whole window. The convolution runs on the map before
     windows are cut: both are linear, so their order makes no difference but to the time. Its bias comes after.
@@ -129,8 +129,8 @@ class _Surroundings(nn.Module):
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Windows (R, 32, window, window) of the narrowed maps -> (R, surroundings)."""
-        seen = functional.relu(windows + self.squeeze.bias.view(-1, 1, 1))
-        return functional.relu(self.describe(seen.flatten(1)))
+        activations = functional.relu(windows + self.squeeze.bias.view(-1, 1, 1))
+        return functional.relu(self.describe(activations.flatten(1)))
 
 
 def _widened(boxes: torch.Tensor, margin: float) -> torch.Tensor:

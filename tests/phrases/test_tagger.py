@@ -1,14 +1,11 @@
 import gzip
 import json
 import os
-import random
 import socket
 import subprocess
 import sys
 
 import pytest
-import train_tagger as module
-from train_tagger import accuracy, correct_tags, overrule, save_tagger, token_spans, variants
 
 from sspe.errors import DataError
 from sspe.phrases.tagger import WEIGHTS, load_tagger, tag
@@ -96,84 +93,6 @@ def test_missing_or_foreign_weights_are_named(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=name):
             load_tagger(tmp_path / name)
-
-
-@pytest.fixture
-def without_spacy(monkeypatch):
-    """Tags by looking words up, in place of spaCy; "leaps" comes out as a noun, as it often does there."""
-    known = {"a": "DT", "dog": "NN", "cat": "NN", "red": "JJ", "leaps": "NNS", "sits": "VBZ", ".": ".", "on": "IN"}
-
-    def look_up(texts):
-        for text in texts:
-            yield [(word, known[word.lower()]) for word in text.split()]
-
-    monkeypatch.setattr(module, "spacy_tags", look_up)
-    return known
-
-
-def test_training_learns_and_saving_keeps_it(without_spacy, tmp_path):
-    captions = ["A dog sits on a red cat .", "a cat sits on a dog .", "A red dog sits ."] * 10
-    trained = module.train(captions, seed=3)
-    file = tmp_path / "tagger.json.gz"
-    save_tagger(trained, file)
-    first = file.read_bytes()
-    save_tagger(module.train(captions, seed=3), file)
-    assert file.read_bytes() == first
-    truth = list(module.spacy_tags(["A red cat sits on a dog ."]))
-    assert accuracy(load_tagger(file), truth) == 1
-    assert accuracy(load_tagger(file), [[("sits", "NN"), ("on", "IN")]]) == 0.5
-    assert accuracy(load_tagger(file), []) == 0
-
-
-def test_training_leaves_the_global_random_state_alone(without_spacy):
-    random.seed(5)
-    expected = random.Random(5).random()
-    module.train(["a dog sits ."] * 4)
-    assert random.random() == expected
-
-
-def test_brackets_turn_a_noun_into_the_verb_it_is(without_spacy):
-    without_spacy["leaps"] = "VBZ"
-    sure = list(module.spacy_tags(["A cat leaps ."]))
-    without_spacy["leaps"] = "NNS"
-    doubtful = next(iter(module.spacy_tags(["A dog leaps ."])))
-    habits = module.defaultdict(module.Counter)
-    for word, kind in [pair for caption in [*sure, doubtful] for pair in caption]:
-        habits[word.lower()][kind] += 1
-    assert correct_tags(doubtful, [(0, 2)], habits)[2] == ("leaps", "VBZ")
-    assert correct_tags(doubtful, [(0, 3)], habits)[2] == ("leaps", "NNS")  # inside the bracket it stays
-
-
-def test_brackets_make_a_participle_an_adjective_and_a_last_verb_a_noun():
-    habits = {
-        word: module.Counter(kinds) for word, kinds in {"smiling": {"VBG": 9}, "drinks": {"NNS": 5, "VBZ": 5}}.items()
-    }
-    habits = module.defaultdict(module.Counter, habits)
-    caption = [("smiling", "VBG"), ("girl", "NN"), ("with", "IN"), ("drinks", "VBZ")]
-    assert [kind for _, kind in correct_tags(caption, [(0, 2), (3, 4)], habits)] == ["JJ", "NN", "IN", "NNS"]
-
-
-def test_the_judge_overrules_only_on_what_it_learnt():
-    spacy = [("leaps", "NNS"), ("red", "JJ"), ("boy", "UH"), ("smiling", "VBG")]
-    judged = [("leaps", "VBZ"), ("red", "NN"), ("boy", "NN"), ("smiling", "JJ")]
-    assert [kind for _, kind in overrule(spacy, judged)] == ["VBZ", "JJ", "NN", "JJ"]
-
-
-def test_variants_keep_each_word_with_its_tag():
-    caption = [("A", "DT"), ("red", "JJ"), ("dog", "NN"), ("catching", "VBG"), ("balls", "NNS"), (".", ".")]
-    rng = random.Random(0)
-    made = [tuple(variant) for _ in range(2000) for variant in variants(caption, rng)]
-    assert tuple(caption) in made
-    assert (("a", "DT"), ("red", "JJ"), ("dog", "NN"), ("catching", "VBG"), ("balls", "NNS")) in made
-    assert (("red", "JJ"), ("dog", "NN")) in made
-    assert (("catching", "VBG"), ("balls", "NNS")) in made
-    assert (("Where", "WRB"), ("is", "VBZ"), ("red", "JJ"), ("dog", "NN"), ("?", ".")) in made
-    assert all(made)
-    assert list(variants([], rng)) == []
-
-
-def test_character_spans_become_token_ranges():
-    assert token_spans("A man 's hat. Two dogs", [(0, 12), (14, 22), (1, 2)]) == [(0, 4), (5, 7)]
 
 
 def test_no_socket_is_opened_here(monkeypatch):

@@ -4,9 +4,11 @@ import gzip
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import train_word2vec as script
 from train_word2vec import main, read_captions, train_word2vec
 
 from sspe.errors import CheckpointError, DataError
@@ -87,17 +89,8 @@ def test_separate_runs_give_the_same_vectors_whatever_pythons_hash_seed(tmp_path
     written = []
     for seed in ("1", "2"):
         output = tmp_path / f"{seed}.txt"
-        command = [
-            sys.executable,
-            "-m",
-            "train_word2vec",
-            str(captions),
-            str(output),
-            "--size",
-            "4",
-            "--epochs",
-            "1",
-        ]
-        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True)
+        command = [sys.executable, script.__file__, captions, output, "--size", "4", "--epochs", "1"]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])}
+        subprocess.run(command, env=environment, check=True, capture_output=True)
         written.append(output.read_bytes())
     assert written[0] == written[1]

@@ -160,7 +160,7 @@ def test_arrays_without_pixels():
 def test_an_empty_folder_has_no_photos(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(PhotoError, match=r"No photo lies in .*\.jpg"):
+    with pytest.raises(PhotoError, match=r"There is no photo in .*\.jpg"):
         find_photos(tmp_path)
     for name in ("b/z.PNG", "a.jpeg"):
         drawn().save(tmp_path / name)
