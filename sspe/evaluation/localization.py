@@ -18,8 +18,10 @@ from sspe.evaluation.absent import choose_absent
 from sspe.evaluation.answers import PhraseResult, localize_annotated
 from sspe.evaluation.cross_fitting import fit
 from sspe.evaluation.measures import RANKS, measure_localization, row
+from sspe.evaluation.probabilities import shares_below
 from sspe.evaluation.progress import Progress, without_progress
 from sspe.localizer import Localizer
+from sspe.results import PRESENT_THRESHOLD
 
 
 def evaluate_localization(
@@ -96,4 +98,10 @@ def table(measured: dict) -> str:
             separation = "undefined" if p["auroc"] is None else f"{p['auroc']:.3f}"
             quality = f"ECE {p['ece']:.3f}, Brier {p['brier']:.3f}, AUROC {separation}"
             lines.append(f"{name}: {quality} over {p['count']} answers, {100 * p['rate']:.1f} % of them true")
+    if "present" in m:
+        there, absent = (100 * share for share in shares_below(m["present"], PRESENT_THRESHOLD))
+        lines.append(
+            f"below the threshold of {PRESENT_THRESHOLD} for present, and so grey: {there:.1f} % of the phrases that "
+            f"are there, {absent:.1f} % of those that are not"
+        )
     return "\n".join(lines)

@@ -41,6 +41,17 @@ def measure_probability(probabilities: Sequence[float], true: Sequence[bool]) ->
     }
 
 
+def shares_below(measured: Mapping, threshold: float) -> tuple[float, float]:
+    """Shares, 0..1, of the true and of the false events whose probability is below a threshold, a multiple of 0.1.
+
+    ``measured`` is what :func:`measure_probability` returned; a share of no event is 0.
+    """
+    low = [(share * count, count) for mean, share, count in measured["curve"] if mean < threshold]
+    true, false = sum(right for right, _ in low), sum(count - right for right, count in low)
+    all_true = measured["rate"] * measured["count"]
+    return true / max(all_true, 1), false / max(measured["count"] - all_true, 1)
+
+
 def auroc(scores: np.ndarray, true: np.ndarray) -> float | None:
     """Area under the ROC curve, from ranks; ties share their mean rank. None where there is nothing to tell apart."""
     positives, negatives = int(true.sum()), int((~true).sum())

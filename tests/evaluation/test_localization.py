@@ -14,6 +14,7 @@ from sspe.evaluation.absent import AbsentPhrase
 from sspe.evaluation.answers import AbsentResult, Judged, localize_annotated
 from sspe.evaluation.localization import table
 from sspe.evaluation.measures import average_precision, measure_localization
+from sspe.evaluation.probabilities import measure_probability
 from sspe.models.localization import Located
 from sspe.text.context import ALONE, Context
 from sspe.vision.boxes import nms
@@ -419,3 +420,18 @@ def test_a_real_pipeline_measures_drawn_scenes(make_localization_model, scenes, 
     measured = measure_localization(results)
     assert 0 <= measured["recall_at_1"] <= measured["recall_at_10"] <= measured["upper_bound"] <= 1
     assert sum(group["phrases"] for group in measured["by_size"].values()) == measured["phrases"]
+
+
+def test_the_table_tells_what_turns_grey():
+    present = measure_probability([0.1, 0.9, 0.2, 0.25, 0.5], [True, True, False, False, False])
+    measured = {
+        **dict.fromkeys(("recall_at_1", "recall_at_5", "recall_at_10", "upper_bound", "mean_iou"), 0.0),
+        **dict.fromkeys(("recall_at_1_nms", "recall_at_5_nms", "recall_at_10_nms", "recall_at_1_any_box"), 0.0),
+        **dict.fromkeys(("recall_at_1_without_sentence", "floor_whole_photo", "floor_centred_box"), 0.0),
+        **{"by_type": {}, "by_size": {}, "by_resolution": {}, "phrases": 2, "photos": 1, "protocol": ""},
+        "present": present,
+    }
+    assert table(measured).splitlines()[-1] == (
+        "below the threshold of 0.3 for present, and so grey: 50.0 % of the phrases that are there, "
+        "66.7 % of those that are not"
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sspe.evaluation.probabilities import auroc, draw_reliability, measure_probability
+from sspe.evaluation.probabilities import auroc, draw_reliability, measure_probability, shares_below
 
 
 def test_by_hand():
@@ -34,6 +34,14 @@ def test_certainty_that_is_always_right_and_always_wrong():
 def test_errors_of_one_bin_do_not_cancel_those_of_another():
     measured = measure_probability([0.3] * 10 + [0.7] * 10, [True] * 5 + [False] * 5 + [True] * 5 + [False] * 5)
     assert measured["ece"] == pytest.approx(0.2) and measured["auroc"] == pytest.approx(0.5)
+
+
+def test_shares_below_a_threshold_of_true_and_of_false_events():
+    probabilities = [0.05, 0.29, 0.3, 0.9, 0.1, 0.29, 0.31, 0.95]
+    measured = measure_probability(probabilities, [True] * 4 + [False] * 4)
+    assert shares_below(measured, 0.3) == pytest.approx((0.5, 0.5))
+    assert shares_below(measured, 0.2) == pytest.approx((0.25, 0.25))
+    assert shares_below(measure_probability([0.1, 0.8], [True, True]), 0.3) == (0.5, 0)
 
 
 def test_auroc_with_ties_is_that_of_all_pairs():
