@@ -24,7 +24,8 @@ QUANTITIES = frozenset(
 # Tags after a noun with which the part of a phrase that names its thing is over: "a man | on the left", "the man | who
 # waves", "a dog | runs". Participles and commas need a look at what follows, see `_over`.
 _ENDS = frozenset(("IN", "TO", "RP", "MD", "VB", "VBP", "VBZ", "VBG", "WEAR", "WDT", "WP", "WRB", "EX", "PRP"))
-_STARTS = frozenset(("DT", "ALONE", "PRP$"))  # with which another noun phrase begins
+REMEMBERED_CHARACTERS = 200  # longer texts are no phrases that come again; remembering them would take memory
+_STARTS = frozenset(("DT", "ALONE", "PRP$"))  # with these another noun phrase begins
 
 
 def head_of(phrase: str) -> str:
@@ -39,9 +40,17 @@ def head_of(phrase: str) -> str:
     return phrase[start:end]
 
 
-@lru_cache(maxsize=65_536)  # training reads every phrase again in every epoch
 def head_span(phrase: str) -> Span:
     """Where the head noun stands in a phrase: (start, end) in characters, `end` exclusive. See :func:`head_of`."""
+    return _remembered_span(phrase) if len(phrase) <= REMEMBERED_CHARACTERS else _span(phrase)
+
+
+@lru_cache(maxsize=65_536)  # training reads every phrase again in every epoch
+def _remembered_span(phrase: str) -> Span:
+    return _span(phrase)
+
+
+def _span(phrase: str) -> Span:
     sentences = [[token for token in tokens if _is_word(token)] for tokens in tagged_tokens(phrase)]
     sentences = [tokens for tokens in sentences if tokens]
     if not sentences:
@@ -53,19 +62,18 @@ def head_span(phrase: str) -> Span:
 
 def _head(tokens: Sequence[Token]) -> Token:
     """The last noun before the end of the naming part; what "of" names if that noun is a mere quantity."""
-    head = None
+    head, first = None, 0  # the search begins anew after "a group of"
     for i, token in enumerate(tokens):
-        if token.tag == "OF" and i:
-            rest = tokens[i + 1 :]
+        if token.tag == "OF" and i > first:
             before = tokens[i - 1]
-            if head is None and i > 1 and tokens[i - 2].tag == "DT" and before.tag in ("IN", "RB", "RP"):
+            if head is None and i > first + 1 and tokens[i - 2].tag == "DT" and before.tag in ("IN", "RB", "RP"):
                 head = before  # the inside of a car
-            if rest and (head is None or before.word.lower() in QUANTITIES):
-                return _head(rest)
+            if i + 1 == len(tokens) or (head is not None and before.word.lower() not in QUANTITIES):
+                break
+            head, first = None, i + 1
+        elif head is not None and _over(tokens, i):
             break
-        if head is not None and _over(tokens, i):
-            break
-        if _is_noun(token):
+        elif _is_noun(token):
             head = token
     return head or tokens[-1]
 

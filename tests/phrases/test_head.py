@@ -75,3 +75,7 @@ def test_phrases_found_marked_and_read_by_the_network_have_one_head():
     encoder = MeanEncoder([WordVectors(words, np.eye(6, dtype=np.float32))], head=True)
     read = encoder.encode([*(phrase.text for phrase in found), "a man riding a bike"])[:, 6:]
     assert torch.equal(read.argmax(dim=1), torch.tensor([words.index(word) for word in ("people", "jeans", "man")]))
+
+
+def test_a_text_of_ten_thousand_quantities():
+    assert head_of("a group of " * 5_000 + "dogs in a park") == "dogs"
