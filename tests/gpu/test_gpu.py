@@ -16,7 +16,9 @@ import sspe.training.loop
 from sspe.data.synthetic.scenes import write_synthetic
 from sspe.localizer import Localizer
 from sspe.retriever import Retriever
+from sspe.settings import TextSettings
 from sspe.text.context import ALONE, Context
+from sspe.text.encoders import create_text_encoder
 from sspe.training.localization import LocalizationRun
 
 DEVICE = "cuda"
@@ -187,3 +189,14 @@ def test_regions_beside_on_cuda(retrieval_run, run, photos):
         for r in (Retriever.from_pretrained(best, device, "float32", localizer) for device in (DEVICE, "cpu"))
     ]
     assert np.abs(scores[0] - scores[1]).max() < 3 * NEAR  # the regions are kept in float16
+
+
+@pytest.mark.parametrize("name", ["mean", "tfidf", "hglmm", "minilm"])
+def test_text_encoders_read_the_same_on_cuda(name):
+    texts = ["a man in a red hat", "the dog of two women", "a boat", "three men on bikes"] * 20
+    encoder = create_text_encoder(TextSettings(name, context=3, centres=2, pca=4), texts)
+    phrases, contexts = ["a red hat", "two dogs", "qwerty", ""], [Context("a man in", ""), ALONE, ALONE, ALONE]
+    expected = encoder.encode(phrases, contexts)
+    found = encoder.to(DEVICE).encode(phrases, contexts)
+    assert found.device.type == DEVICE
+    torch.testing.assert_close(found.cpu(), expected, atol=NEAR, rtol=0)
