@@ -184,7 +184,7 @@ def test_doubtful_phrases_are_grey_with_a_question_mark_and_still_in_reach(visit
     expect(page.locator(".lv-doubt")).to_be_hidden()
 
 
-def test_without_calibration_the_cosine_is_shown_and_nothing_is_grey(visit):
+def test_without_calibration_the_score_is_shown_and_nothing_is_grey(visit):
     from fake_localizer import FakeLocalizer
     from serving import served
 
@@ -192,7 +192,7 @@ def test_without_calibration_the_cosine_is_shown_and_nothing_is_grey(visit):
         page = visit(url=url)
         page.wait_for_selector(".lv-box")
         titles = page.locator(".lv-table th").all_inner_texts()
-        assert titles == ["Phrase", "Cosine", "Box: x1, y1, x2, y2 (px)"]
+        assert titles == ["Phrase", "Score", "Box: x1, y1, x2, y2 (px)"]
         expect(row(page, 1)).to_contain_text("0.61")
         assert row(page, 1).locator("td").count() == len(titles)
         assert page.locator(".doubtful").count() == 0

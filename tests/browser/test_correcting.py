@@ -1,4 +1,4 @@
-"""Correcting phrases, greying, further boxes and cosines, as a visitor does it."""
+"""Correcting phrases, greying, further boxes and scores, as a visitor does it."""
 
 import re
 
@@ -144,17 +144,17 @@ def test_further_boxes_of_a_phrase(page):
     count = page.locator(".lv-box").count()
     expect(page.locator(".lv-other")).to_have_count(2 * count)
     phrase(page, 1).hover()
-    expect(page.locator('.lv-other[data-key="1"] .lv-other-tag').first).to_have_text("#2  cosine 0.51")
+    expect(page.locator('.lv-other[data-key="1"] .lv-other-tag').first).to_have_text("#2  score 0.51")
     expect(page.locator('.lv-other[data-key="2"] .lv-other-tag').first).to_be_hidden()
     slide(page, "Boxes per phrase").fill("1")
     expect(page.locator(".lv-other")).to_have_count(0)
 
 
-def test_the_cosine_on_demand(page):
+def test_the_score_on_demand(page):
     titles = page.locator(".lv-table th")
-    assert "Cosine" not in titles.all_inner_texts()
-    page.get_by_label("Cosine").check()
-    assert titles.all_inner_texts()[1:4] == ["In the photo", "Box right", "Cosine"]
+    assert "Score" not in titles.all_inner_texts()
+    page.get_by_label("Score").check()
+    assert titles.all_inner_texts()[1:4] == ["In the photo", "Box right", "Score"]
     expect(row(page, 1)).to_contain_text("0.61")
-    page.get_by_label("Cosine").uncheck()
-    assert "Cosine" not in titles.all_inner_texts()
+    page.get_by_label("Score").uncheck()
+    assert "Score" not in titles.all_inner_texts()

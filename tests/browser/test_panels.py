@@ -32,7 +32,7 @@ def test_what_it_sees(page):
         drawn = page.get_by_alt_text(picture)
         expect(drawn).to_be_visible()
         assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") > 1
-    assert page.locator(".sv-crop img").count() == len(page.locator(".sv-cosine").all_inner_texts()) > 1
+    assert page.locator(".sv-crop img").count() == len(page.locator(".sv-score").all_inner_texts()) > 1
     page.get_by_label("Best", exact=False).first.fill("4")
     expect(page.locator(".sv-box")).to_have_count(4)
     page.locator(".sv-crop").first.hover()

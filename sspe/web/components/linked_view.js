@@ -2,7 +2,7 @@ let view = null;         // what is shown: view_data of sspe.web.panels.boxes
 let pinned = null;       // key of the phrase kept lit
 let threshold = null;    // per cent; phrases less likely to be in the photo are grey
 let boxes = 1;           // boxes shown per phrase
-let cosine = false;      // whether the table has a column of cosines
+let scores = false;      // whether the table has a column of scores
 let editing = false;     // whether words can be clicked to make and drop phrases
 let spans = [];          // [start, end] of each phrase, in characters of the sentence, while editing
 let pending = null;      // the spans that the visitor wants, as JSON, until their answer is here
@@ -40,7 +40,7 @@ const drawPhoto = (photo) => {
   for (const mark of view.phrases) {
     mark.candidates.slice(0, boxes - 1).forEach((candidate, index) => {
       const other = put(linked(make('div', 'lv-other'), mark), candidate.place);
-      other.append(make('span', 'lv-other-tag', '#' + (index + 2) + '  cosine ' + candidate.cosine));
+      other.append(make('span', 'lv-other-tag', '#' + (index + 2) + '  score ' + candidate.score));
       photo.append(other);
     });
   }
@@ -154,9 +154,9 @@ const sendSpans = () => {
 
 const drawTable = (table) => {
   table.replaceChildren();
-  const extra = cosine && view.calibrated;
+  const extra = scores && view.calibrated;
   const head = table.createTHead().insertRow();
-  for (const title of ['Phrase', ...view.columns, ...(extra ? ['Cosine'] : []), 'Box: x1, y1, x2, y2 (px)']) {
+  for (const title of ['Phrase', ...view.columns, ...(extra ? ['Score'] : []), 'Box: x1, y1, x2, y2 (px)']) {
     const cell = make('th', '', title);
     cell.scope = 'col';
     head.append(cell);
@@ -173,7 +173,7 @@ const drawTable = (table) => {
       bar.firstChild.style.width = figure.strength + '%';
       cell.append(make('span', 'lv-value', figure.text), bar);
     }
-    if (extra) row.insertCell().append(make('span', 'lv-cosine', mark.cosine));
+    if (extra) row.insertCell().append(make('span', 'lv-raw', mark.score));
     const pixels = row.insertCell();
     pixels.className = 'lv-pixels';
     pixels.append(mark.pixels);
@@ -218,9 +218,9 @@ const toolsNode = () => {
     const check = make('label', 'lv-slide');
     const input = make('input');
     input.type = 'checkbox';
-    input.checked = cosine;
-    input.addEventListener('change', () => { cosine = input.checked; redraw(); });
-    check.append(input, ' Cosine');
+    input.checked = scores;
+    input.addEventListener('change', () => { scores = input.checked; redraw(); });
+    check.append(input, ' Score');
     tools.append(check);
   }
   return tools;

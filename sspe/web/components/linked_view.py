@@ -1,6 +1,6 @@
 """The linked view: photo with boxes, sentence with phrases, table of scores; pointing at one shows its counterparts.
 
-Linking, greying, further boxes and cosines all happen in the browser, by mouse, keyboard and touch; only a corrected
+Linking, greying, further boxes and scores all happen in the browser, by mouse, keyboard and touch; only a corrected
 phrase goes to the server.
 """
 

@@ -55,7 +55,7 @@ const proposalsNode = (view) => {
   const most = view.proposals.length;
   if (most > 1) figure.insertBefore(slider('sv-slide', 'Best', {min: 1, max: most, step: 1, value: Math.min(count, most)},
     value => value + ' of ' + view.regions, value => { count = value; draw(); }), caption);
-  caption.textContent = 'Boxes that Edge Boxes proposed, the fainter the lower the cosine with the phrase. '
+  caption.textContent = 'Boxes that Edge Boxes proposed, the fainter the lower the score with the phrase. '
     + 'Dashed: the answer, refined from them.';
   draw();
   return figure;
@@ -63,7 +63,7 @@ const proposalsNode = (view) => {
 
 const heatNode = (view) => {
   const [figure, frame] = figureOf('heat', 'Heat map',
-    'Each proposal weighs exp(cosine / 0.05). A point shows how much weight covers it, '
+    'Each proposal weighs exp(score / 0.05). A point shows how much weight covers it, '
     + 'as a share of the most that any point has.');
   ratio(frame, view).append(picture(view.src, '', 'sv-under'), picture(view.heat, 'Where the weight of the phrase lies', 'sv-heat-map'));
   const legend = make('div', 'sv-legend');
@@ -84,7 +84,7 @@ const edgesNode = (view) => {
 
 const cropsNode = (view) => {
   const [figure, frame] = figureOf('crops', 'Best crops',
-    'Regions most like the phrase, near repetitions left out; #: rank among all ' + view.regions + '. Below: cosine.');
+    'Regions most like the phrase, near repetitions left out; #: rank among all ' + view.regions + '. Below: score.');
   frame.classList.remove('sv-frame');
   frame.classList.add('sv-strip');
   for (const crop of view.crops) {
@@ -92,7 +92,7 @@ const cropsNode = (view) => {
     const pane = make('div', 'sv-pane');
     pane.append(picture(crop.src, 'Crop of rank ' + crop.rank));
     item.dataset.rank = crop.rank;
-    item.append(pane, make('span', 'sv-cosine', crop.cosine), make('span', 'sv-rank', '#' + crop.rank));
+    item.append(pane, make('span', 'sv-score', crop.score), make('span', 'sv-rank', '#' + crop.rank));
     frame.append(item);
   }
   return figure;

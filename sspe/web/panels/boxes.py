@@ -10,9 +10,9 @@ from typing import Any
 from sspe.drawing import DOUBTFUL, PALETTE, format_probability, ink_on, phrase_color
 from sspe.results import PRESENT_THRESHOLD, Box, Localization, LocalizedPhrase
 
-# Columns of figures in the table: two probabilities in plain words, or the cosine where a checkpoint has none.
+# Columns of figures in the table: two probabilities in plain words, or the score where a checkpoint has none.
 PROBABILITIES = ("In the photo", "Box right")
-COSINE = ("Cosine",)
+SCORE = ("Score",)
 EXPLANATION = "In the photo: how likely the photo shows it at all. Box right: how likely its box fits, if so."
 SHOWN_CANDIDATES = 5  # boxes of a phrase that the browser is sent; how many of them it shows is the visitor's choice
 
@@ -65,10 +65,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A further box that a phrase may mean, and its cosine as text."""
+    """A further box that a phrase may mean, and its score as text."""
 
     place: Place
-    cosine: str
+    score: str
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class PhraseMark:
         start, end: its place in the sentence, characters.
         present: probability that the photo shows it; the browser greys what lies below its threshold. May be None.
         figures: one per column of figures; the first stands beside the phrase, too.
-        cosine: of its box, as text.
+        score: of its box, as text.
         spoken: the figures in words, for those who hear the page.
         pixels: its box as text, whole pixels of the original photo.
         place: its box.
@@ -99,7 +99,7 @@ class PhraseMark:
     ink: str
     present: float | None
     figures: tuple[Figure, ...]
-    cosine: str
+    score: str
     spoken: str
     pixels: str
     place: Place
@@ -129,7 +129,7 @@ def view_data(localization: Localization, preview: str, message: str = "", corre
         "words": [asdict(word) for word in split_words(localization.sentence)],
         "phrases": [asdict(mark) for mark in phrase_marks(localization)],
         "calibrated": calibrated,
-        "columns": list(PROBABILITIES if calibrated else COSINE),
+        "columns": list(PROBABILITIES if calibrated else SCORE),
         "explanation": EXPLANATION if calibrated else "",
         "corrected": corrected,
         "message": message,
@@ -217,7 +217,7 @@ def phrase_marks(localization: Localization) -> list[PhraseMark]:
                 ink=ink_on(color),
                 present=None if phrase.present is None else float(phrase.present),
                 figures=figures,
-                cosine=format_score(phrase.score),
+                score=format_score(phrase.score),
                 spoken=_spoken(figures, calibrated),
                 pixels=", ".join(str(round(float(value))) for value in phrase.box),
                 place=place,
@@ -236,14 +236,14 @@ def phrase_marks(localization: Localization) -> list[PhraseMark]:
 
 
 def is_calibrated(localization: Localization) -> bool:
-    """Whether every phrase, and there is one, has both probabilities; otherwise the cosine is shown."""
+    """Whether every phrase, and there is one, has both probabilities; otherwise the score is shown."""
     return bool(localization.phrases) and all(
         phrase.present is not None and phrase.confidence is not None for phrase in localization.phrases
     )
 
 
 def format_score(score: float) -> str:
-    """A cosine with two decimals and a true minus sign; never "-0.00"."""
+    """A score with two decimals and a true minus sign; never "-0.00"."""
     text = f"{float(score):.2f}"
     return "0.00" if text == "-0.00" else text.replace("-", "\N{MINUS SIGN}")
 
@@ -260,8 +260,8 @@ def _strength(value: float) -> float:
 
 
 def _spoken(figures: Sequence[Figure], calibrated: bool) -> str:
-    """ "in the photo 87 %, box right 64 %" or "cosine 0.61"."""
-    names = PROBABILITIES if calibrated else COSINE
+    """ "in the photo 87 %, box right 64 %" or "score 0.61"."""
+    names = PROBABILITIES if calibrated else SCORE
     return ", ".join(f"{name.lower()} {figure.text}" for name, figure in zip(names, figures, strict=True))
 
 

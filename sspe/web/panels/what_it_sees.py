@@ -34,19 +34,19 @@ HEAT_TEMPERATURE = 0.05  # of the weights below; a proposal 0.05 below the best 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One proposal as the browser draws it: its place, its cosine as text, and its opacity, 0 to 1."""
+    """One proposal as the browser draws it: its place, its score as text, and its opacity, 0 to 1."""
 
     place: Place
-    cosine: str
+    score: str
     opacity: float
 
 
 @dataclass(frozen=True)
 class Crop:
-    """One proposal cut out: a JPEG data URI, its cosine as text, its rank among all proposals (1 is the best)."""
+    """One proposal cut out: a JPEG data URI, its score as text, its rank among all proposals (1 is the best)."""
 
     src: str
-    cosine: str
+    score: str
     rank: int
 
 
@@ -75,7 +75,7 @@ def seeing_data(
     """All figures of the phrase at ``index`` of the localization.
 
     Args:
-        scores: (R,) cosines of this phrase with the photo's proposals.
+        scores: (R,) scores of this phrase with the photo's proposals.
         edges: (S, S) edge map, 0 to 1.
     """
     width, height = localization.width, localization.height
@@ -136,7 +136,7 @@ def heat_map(
 
     Args:
         boxes: (R, 4) proposals in pixels of a photo of ``width`` x ``height``.
-        scores: (R,) cosines of the phrase with them.
+        scores: (R,) scores of the phrase with them.
     """
     scale = HEAT_SIDE / max(width, height)
     columns, rows = max(1, round(width * scale)), max(1, round(height * scale))

@@ -95,10 +95,10 @@ def test_scores(score, text, strength):
     assert format_score(score) == text
     (mark,) = phrase_marks(localization("x", phrase("x", 0, score=score)))
     assert mark.figures == (Figure(text, strength),)
-    assert (mark.spoken, mark.cosine, mark.present) == (f"cosine {text}", text, None)
+    assert (mark.spoken, mark.score, mark.present) == (f"score {text}", text, None)
 
 
-def test_probabilities_take_the_place_of_the_cosine():
+def test_probabilities_take_the_place_of_the_score():
     found = localization(
         "a man, a cat",
         phrase("a man", 0, confidence=0.64, present=0.87),
@@ -110,7 +110,7 @@ def test_probabilities_take_the_place_of_the_cosine():
     man, cat = phrase_marks(found)
     assert man.figures == (Figure("87 %", 87.0), Figure("64 %", 64.0))
     assert (man.present, man.color, man.spoken) == (0.87, phrase_color(0), "in the photo 87 %, box right 64 %")
-    assert (cat.key, cat.present, cat.cosine) == ("2", 0.12, "0.90")
+    assert (cat.key, cat.present, cat.score) == ("2", 0.12, "0.90")
     assert [token["key"] for token in data["tokens"]] == ["1", None, "2"]
 
 
@@ -125,7 +125,7 @@ def test_further_candidates_are_sent_and_the_answer_is_not_among_them():
     candidates = tuple(Candidate(box, 0.9 - 0.1 * k) for k, box in enumerate(boxes))
     one = LocalizedPhrase("x", 0, 1, "x", boxes[0], 0.9, candidates)
     (mark,) = phrase_marks(localization("x", one))
-    assert [c.cosine for c in mark.candidates] == ["0.80", "0.70", "0.60", "0.50"]
+    assert [c.score for c in mark.candidates] == ["0.80", "0.70", "0.60", "0.50"]
     assert len(mark.candidates) == SHOWN_CANDIDATES - 1
     assert mark.candidates[0].place == Place(5, 0, 10, 50)
 
@@ -152,9 +152,9 @@ def test_words_to_click(sentence, words):
     [[], [phrase("x", 0)], [phrase("x", 0, confidence=0.5, present=0.5), phrase("x", 0)]],
     ids=["no phrase", "uncalibrated", "in part"],
 )
-def test_without_probabilities_there_is_the_cosine_and_no_empty_column(phrases):
+def test_without_probabilities_there_is_the_score_and_no_empty_column(phrases):
     data = view_data(localization("x", *phrases), "")
-    assert (data["columns"], data["explanation"], data["calibrated"]) == (["Cosine"], "", False)
+    assert (data["columns"], data["explanation"], data["calibrated"]) == (["Score"], "", False)
     assert all(len(mark["figures"]) == 1 for mark in data["phrases"])
 
 

@@ -37,7 +37,7 @@ def test_proposals_come_best_first_and_fade_with_the_score():
     boxes = boxes_of(WHOLE, LEFT, LEFT, WHOLE)
     scores = np.array([0.1, 0.5, 0.3, -0.2], np.float32)
     found = proposals_by_score(boxes, scores, 320, 160, count=3)
-    assert [p.cosine for p in found] == ["0.50", "0.30", "0.10"]
+    assert [p.score for p in found] == ["0.50", "0.30", "0.10"]
     assert [p.opacity for p in found] == pytest.approx([1, 0.525, 0.05])
     assert found[0].place == Place(0, 0, 50, 100)
     assert proposals_by_score(boxes_of(), np.zeros(0, np.float32), 320, 160) == []
@@ -95,7 +95,7 @@ def test_crops_are_cut_where_the_boxes_are_and_never_repeat_a_region():
     boxes = boxes_of([50, 0, 100, 100], [51, 0, 100, 100], [0, 0, 50, 100], [0, 0, 0.2, 0.2])
     scores = np.array([0.9, 0.8, 0.7, 0.1], np.float32)
     crops = best_crops(photo, boxes, scores)
-    assert [(crop.cosine, crop.rank) for crop in crops] == [("0.90", 1), ("0.70", 3), ("0.10", 4)]
+    assert [(crop.score, crop.rank) for crop in crops] == [("0.90", 1), ("0.70", 3), ("0.10", 4)]
     white, black, corner = (opened(crop.src) for crop in crops)
     assert white.shape == (100, 50, 3) and white.min() > 250
     assert black.shape == (100, 50, 3) and black.max() < 5
@@ -111,7 +111,7 @@ def test_figures_of_a_phrase(localizer, picture):
     data = seeing_data(found, seen, 1, scores[1], localizer.edges(seen.view))
     assert data["chosen"] == "2" and [p["text"] for p in data["phrases"]] == ["A man", "a red hat"]
     assert (data["width"], data["height"], data["regions"], data["edge_side"]) == (64, 48, 9, 16)
-    assert len(data["proposals"]) == 9 and data["proposals"][0]["cosine"] == "0.90"
+    assert len(data["proposals"]) == 9 and data["proposals"][0]["score"] == "0.90"
     assert len(data["ramp"]) == 6 and data["ramp"][0].startswith("#")
 
 
@@ -139,4 +139,4 @@ def test_a_real_network_gives_the_same_figures(tiny_localizer, photos):
     assert data["regions"] == len(seen.view.regions.boxes) == 40
     assert data["edge_side"] == tiny_localizer.model.edge_boxes.settings.size
     scores = tiny_localizer.similarities(seen.view, found.sentence, found.phrases)
-    assert data["proposals"][0]["cosine"] == f"{scores[0].max():.2f}".replace("-", "\N{MINUS SIGN}")
+    assert data["proposals"][0]["score"] == f"{scores[0].max():.2f}".replace("-", "\N{MINUS SIGN}")
