@@ -9,33 +9,17 @@ whole photos, one short schedule. Rows that are finished are not run again, one 
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablation import (
-    BOTH,
-    HGLMM,
-    MEAN,
-    SEEN,
-    TFIDF,
-    Prepared,
-    Row,
-    finished,
-    folder,
-    options_of_a_table,
-    print_table,
-    spread,
-    train_missing,
-)
-
-from sspe.errors import SspeError
+import rows as shared
+from rows import BOTH, HGLMM, MEAN, SEEN, TFIDF, WORD2VEC, Row, all_finished, command, line
 
 RECIPE, FINE = "retrieval-frozen", "retrieval"
 MINILM = ("text.encoder=minilm",)
 JOINED, JOINED_MINILM = ("text.encoder=mean+tfidf", BOTH), ("text.encoder=minilm+mean+tfidf", BOTH)
-HGLMM, HGLMM_GLOVE = ("text.encoder=hglmm", *HGLMM), ("text.encoder=hglmm",)  # the recipe's own encoder is MiniLM
+HGLMM_GLOVE = ("text.encoder=hglmm",)
 PLAIN, STRUCTURE = "loss.sentence_structure=0", "loss.sentence_structure=0.1"
 FROM_PHOTOS, FROM_SENTENCES = "loss.sentence_anchor=0", "loss.photo_anchor=0"
 LINEAR = "network.hidden=0"
@@ -61,6 +45,7 @@ ROWS = (
     Row("cca-mean", "network", "CCA, mean", (*MEAN, CCA), RECIPE),
     Row("cca-tf-idf", "network", "CCA, tf-idf", (*TFIDF, CCA), RECIPE),
     Row("mean", "text", "mean of GloVe 50-d and word2vec 300-d", (*MEAN, PLAIN), RECIPE),
+    Row("mean-word2vec", "text", "mean of word2vec 300-d", ("text.encoder=mean", WORD2VEC, PLAIN), RECIPE),
     Row("tf-idf", "text", "tf-idf", (*TFIDF, PLAIN), RECIPE),
     Row("hglmm-glove", "text", "HGLMM of GloVe 50-d", (*HGLMM_GLOVE, PLAIN), RECIPE),
     Row("minilm", "text", f"MiniLM ({SEEN})", (*MINILM, PLAIN), RECIPE),
@@ -68,10 +53,10 @@ ROWS = (
     Row("joined-minilm", "text", f"MiniLM ({SEEN}), mean and tf-idf side by side", (*JOINED_MINILM, PLAIN), RECIPE),
     Row("one-view", "photos", "the photo without its mirror image", (*HGLMM, PLAIN, "photos.views=one"), RECIPE),
     Row("crops", "photos", "ten crops of 224 pixels", (*HGLMM, PLAIN, "photos.views=crops", "photos.side=224"), RECIPE),
-    Row("fine-tuned", "fine-tuned", "mean and tf-idf, structure, fine-tuned end to end", JOINED, FINE),
+    Row("fine-tuned", "fine-tuned", "mean and tf-idf, structure, fine-tuned end to end", JOINED, FINE, True),
     Row(
         "fine-tuned-minilm", "fine-tuned", f"MiniLM ({SEEN}), mean and tf-idf, structure, fine-tuned end to end",
-        JOINED_MINILM, FINE,
+        JOINED_MINILM, FINE, True,
     ),
 )  # fmt: skip
 DIRECTIONS = {"image_to_sentence": (1, 5, 10), "sentence_to_image": (1, 5, 10), "sentence_to_sentence": (1,)}
@@ -79,82 +64,43 @@ DIRECTIONS = {"image_to_sentence": (1, 5, 10), "sentence_to_image": (1, 5, 10), 
 
 def parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    names = list(dict.fromkeys([*(row.group for row in ROWS), *(row.name for row in ROWS)]))
-    return options_of_a_table(__doc__, "sspe train --task retrieval", names, None, Path("runs/ablation-retrieval"))
+    return shared.parser(__doc__, ROWS, None, Path("runs/ablation-retrieval"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0 ok, 1 where rows failed, 2 for a user's mistake."""
-    return print_table(parser().parse_args(arguments), chosen, run, table)
+    return shared.print_table(parser().parse_args(arguments), chosen, run, table)
+
+
+def chosen(wanted: Sequence[str] | None) -> list[Row]:
+    """The rows of the groups and names wanted, the base first; None wants all on frozen features."""
+    return shared.choose(ROWS, wanted)
 
 
 def run(rows: Sequence[Row], options: argparse.Namespace) -> list[tuple[str, str]]:
     """Train what is missing of the rows; the names of those that failed, and why."""
-    return train_missing(rows, options, command, prepared)
-
-
-def chosen(asked: Sequence[str] | None) -> list[Row]:
-    """The rows of the groups and names asked for, the base first; None asks for all on frozen features.
-
-    Raises SspeError for a name that is neither.
-    """
-    if asked is None:
-        return [row for row in ROWS if row.recipe == RECIPE]
-    known = {name for row in ROWS for name in (row.group, row.name)}
-    for name in asked:
-        if name not in known:
-            raise SspeError(f"There is no row or group {name!r}; choose among {', '.join(sorted(known))}.")
-    return [row for row in ROWS if row.name == "base" or {row.name, row.group} & set(asked)]
-
-
-def command(row: Row, seed: int, options: argparse.Namespace) -> list[str]:
-    """The arguments of ``sspe train`` that make the row."""
-    changes = [change.format(vectors=options.vectors) for change in (*row.changes, *options.set)]
-    line = ["--task", "retrieval", "--data", options.data, "--recipe", row.recipe]
-    line += [part for change in changes for part in ("--set", change)]
-    for name in ("limit", "val_limit"):
-        if getattr(options, name):
-            line += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    if options.device != "auto":
-        line += ["--device", options.device]
-    return [*line, "--seed", str(seed), "--output", str(folder(row, seed, options))]
-
-
-def prepared(row: Row, parsed: argparse.Namespace) -> Prepared:
-    """A run of ``sspe train`` with the options parsed from the row's command."""
-    from sspe.training.recipes import retrieval_recipe
-    from sspe.training.retrieval import RetrievalRun
-    from sspe.training.retrieval_data import RetrievalData
-
-    made = retrieval_recipe(row.recipe, parsed.set)
-    return Prepared(
-        (made.text,),
-        lambda: RetrievalData.read(made, parsed),
-        lambda data: RetrievalRun(made, row.recipe, parsed.output, parsed, data),
-    )
+    return shared.train_missing(rows, "retrieval", options)
 
 
 def table(rows: Sequence[Row], options: argparse.Namespace) -> str:
     """The finished rows as Markdown, in percent; of several seeds the mean and half the range."""
     from sspe.evaluation.retrieval import PUBLISHED
 
-    found = [(row, measured) for row in rows if (measured := list(finished(row, options)))]
+    found = all_finished(rows, options)
     if not found:
         return "No row is finished yet."
     columns = [(direction, k) for direction, ranks in DIRECTIONS.items() for k in ranks]
     heads = [f"{direction.replace('_', ' ')} R@{k}" for direction, k in columns]
     lines = [f"| | {' | '.join(heads)} | training, s | seeds |", "|---" * (len(heads) + 3) + "|"]
     for row, measured in found:
-        rates = (spread([100 * m[direction][f"recall_at_{k}"] for m, _ in measured]) for direction, k in columns)
-        seconds = sum(s for _, s in measured) / len(measured)
-        lines.append(f"| {row.about} | {' | '.join(rates)} | {seconds:.0f} | {len(measured)} |")
+        lines.append(line(row, lambda m: [m[direction][f"recall_at_{k}"] for direction, k in columns], measured))
     first = found[0][1][0][0]
     lines += ["", f"{first['sentences']} sentences of {first['photos']} photos; {first['protocol']}.", ""]
     lines += ["Published, official test splits, for orientation only (other photos, other training sets):", ""]
     for title, *directions in PUBLISHED:
         lines.append(f"- {title}: " + ", ".join("/".join(map(str, rates)) for rates in directions))
     lines += ["", "Commands, seed 0:", ""]
-    return "\n".join([*lines, *(f"    sspe train {shlex.join(command(row, 0, options))}" for row, _ in found)])
+    return "\n".join([*lines, *(f"    {command(row, 'retrieval', options)}" for row, _ in found)])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,18 @@
-"""Every knob of the model and its training, in one place, with the reason beside it. Light to import."""
+"""Every setting of the models and their text, with its range or choices, in one place. Light to import.
 
+A group of settings is a frozen dataclass whose fields are made by :func:`setting`: default, meaning, and what values it
+takes. :func:`check` reads that, :func:`changed` makes changes written as "loss.margin=0.2", and :func:`listed` tells
+people what there is. The recipes of :mod:`sspe.training.recipes` are made of these groups.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from sspe.errors import SspeError
 
 REGION_MODES = ("roi", "crops")
 NETWORK_KINDS = ("embedding", "similarity", "cca")
@@ -8,29 +20,131 @@ OPTIMISERS = ("adamw", "sgd")
 VIEWS = ("one", "mirror", "crops")
 INCOMPLETE = ("refuse", "skip")  # what to do about photos whose captions are incomplete
 
+Settings = TypeVar("Settings")
+
+
+def setting(
+    default: Any,
+    about: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """A field of a group of settings: its default, what it means, and its range or choices."""
+    limits = {"at_least": at_least, "at_most": at_most, "choices": choices}
+    return field(default=default, metadata={"about": about, **limits})
+
+
+def check(settings: Any, prefix: str = "") -> None:
+    """Raise SspeError for the first value, of the groups inside as well, that is outside its range or choices."""
+    for name, value, limits in _fields(settings):
+        key = prefix + name
+        if dataclasses.is_dataclass(value):
+            check(value, f"{key}.")
+        elif limits["choices"] and value not in limits["choices"]:
+            raise SspeError(f"The setting {key} is {value!r}; choose one of {', '.join(limits['choices'])}.")
+        elif isinstance(value, int | float) and not _in_range(value, limits):
+            least, most = limits["at_least"], limits["at_most"]
+            wanted = "a number" if least is None else f"at least {least}" if most is None else f"from {least} to {most}"
+            raise SspeError(f"The setting {key} is {value}; it must be {wanted}.")
+
+
+def changed(settings: Settings, changes: Sequence[str]) -> Settings:
+    """A copy of the settings with changes like "epochs=3" or "loss.margin=0.2" made; ranges are not checked.
+
+    Raises SspeError for a key or a value that is not understood.
+    """
+    for change in changes:
+        key, sign, value = (part.strip() for part in change.partition("="))
+        if not sign:
+            raise SspeError(f"--set takes key=value, for example loss.margin=0.2, and got {change!r}.")
+        settings = _with(settings, key.split("."), value, key)
+    return settings
+
+
+def listed(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """(key, value, meaning) of every setting, those of groups as "loss.margin"."""
+    for name, value, limits in _fields(settings):
+        if dataclasses.is_dataclass(value):
+            yield from listed(value, f"{prefix}{name}.")
+        else:
+            choices = f" ({', '.join(limits['choices'])})" if limits["choices"] else ""
+            yield prefix + name, value, limits["about"] + choices
+
+
+def _fields(settings: Any) -> Iterator[tuple[str, Any, Any]]:
+    """(name, value, metadata) of the settings of a dataclass and of its groups; other fields are passed over."""
+    for f in dataclasses.fields(settings):
+        value = getattr(settings, f.name)
+        if "about" in f.metadata or dataclasses.is_dataclass(value):
+            yield f.name, value, f.metadata
+
+
+def _in_range(value: float, limits: Any) -> bool:
+    least = -math.inf if limits["at_least"] is None else limits["at_least"]
+    most = math.inf if limits["at_most"] is None else limits["at_most"]
+    return math.isfinite(value) and least <= value <= most
+
+
+def _with(settings: Any, path: list[str], text: str, key: str) -> Any:
+    """The settings with the value at ``path`` read from ``text``; ``key`` is the whole path, for messages."""
+    values = {name: value for name, value, _ in _fields(settings)}
+    name, *rest = path
+    if name not in values:
+        raise SspeError(f"There is no setting {key!r}; {name!r} must be one of {', '.join(sorted(values))}.")
+    if dataclasses.is_dataclass(values[name]):
+        if not rest:
+            inner = ", ".join(f"{key}.{inside}" for inside, _, _ in _fields(values[name]))
+            raise SspeError(f"{key!r} is a group of settings; set one of {inner}.")
+        return dataclasses.replace(settings, **{name: _with(values[name], rest, text, key)})
+    if rest:
+        raise SspeError(f"There is no setting {key!r}; {name!r} holds a single value.")
+    kind = get_type_hints(type(settings))[name]
+    return dataclasses.replace(settings, **{name: _parsed(text, kind, values[name], key)})
+
+
+def _parsed(text: str, kind: Any, old: Any, key: str) -> Any:
+    """The value that ``text`` means for a setting of type ``kind``. "none" is None where the setting may be None."""
+    try:
+        if kind is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if kind is int:
+            return int(text)
+        if kind is float:
+            number = float(text)
+            if not math.isfinite(number):
+                raise ValueError(text)
+            return number
+    except (KeyError, ValueError):
+        wanted = {bool: "neither true nor false", int: "no whole number", float: "no number"}[kind]
+        raise SspeError(f"The setting {key} is {json.dumps(old)} so far, and {text!r} is {wanted}.") from None
+    if isinstance(old, tuple):
+        return tuple(part for part in text.split(",") if part)
+    return None if type(None) in get_args(kind) and text.lower() == "none" else text
+
 
 @dataclass(frozen=True)
 class EdgeBoxesSettings:
-    """How proposals are made. The names in the second half are OpenCV's; ``beta`` and ``eta`` are the NMS of the paper.
+    """How proposals are made. From ``alpha`` on the names are OpenCV's; ``beta`` and ``eta`` are the NMS of the paper.
 
-    ``size`` is the side, in pixels, of the square the photo is squeezed into: small sizes are both faster and, on
-    Flickr30K Entities, better, because the thin contours of textures vanish. ``count`` includes the whole photo.
+    Small working sizes are both faster and, on Flickr30K Entities, better: the thin contours of textures vanish.
     """
 
-    count: int = 500
-    size: int = 192
-    forest: str | None = None
-    alpha: float = 0.55
-    beta: float = 0.60
-    eta: float = 1.0
-    min_score: float = 0.005
-    edge_min_mag: float = 0.1
-    edge_merge_threshold: float = 0.5
-    cluster_min_mag: float = 0.5
-    max_aspect_ratio: float = 4.0
-    min_box_area: float = 200.0
-    gamma: float = 2.0
-    kappa: float = 1.5
+    count: int = setting(500, "boxes per photo, the whole photo among them", at_least=1)
+    size: int = setting(192, "pixels; side of the square that the photo is squeezed into", at_least=16)
+    forest: str | None = setting(None, "file of OpenCV's structured forest; none: edges are colour gradients")
+    alpha: float = setting(0.55, "step of the sliding window, as an IoU", at_least=0.05, at_most=0.95)
+    beta: float = setting(0.60, "IoU from which the weaker of two boxes is dropped", at_least=0, at_most=1)
+    eta: float = setting(1.0, "factor of beta after every box kept", at_least=0, at_most=1)
+    min_score: float = setting(0.005, "least score of a box", at_least=0)
+    edge_min_mag: float = setting(0.1, "least strength of an edge", at_least=0, at_most=1)
+    edge_merge_threshold: float = setting(0.5, "how much a group of edges may turn", at_least=0)
+    cluster_min_mag: float = setting(0.5, "least strength of a group of edges", at_least=0)
+    max_aspect_ratio: float = setting(4.0, "longer side by shorter side of a box", at_least=1)
+    min_box_area: float = setting(200.0, "square pixels of the squeezed photo", at_least=0)
+    gamma: float = setting(2.0, "sharpness of the affinity of edge groups", at_least=0)
+    kappa: float = setting(1.5, "exponent of a box's perimeter in its score", at_least=0)
 
     def as_dict(self) -> dict:
         """All settings as JSON-like values, for cache keys and checkpoints."""
@@ -41,146 +155,103 @@ class EdgeBoxesSettings:
 class RegionSettings:
     """How regions become vectors.
 
-    Attributes:
-        backbone: a name of :data:`sspe.vision.backbones.BACKBONES`.
-        weights: what training starts from: None is the published ImageNet weights; "timm", timm's own of
-            EfficientNet-Lite, downloaded; a path, a file of weights for the backbone; "random", for trying the
-            machinery out.
-        mode: "roi" runs the backbone's map once a photo and RoIAlign per box (fast); "crops" cuts every box from the
-            photo and runs the whole backbone on it (slow, the R-CNN way).
-        side: pixels; the photo is squeezed to side x side before the map.
-        window: RoIAlign output, window x window cells of the map.
-        crop: pixels; side of a crop in mode "crops".
-        surroundings: append so many numbers that describe the box together with what lies around it: whether a box is
-            tight shows at its edges and beyond them. 0 leaves them out; only mode "roi" has them.
-        margin: how far the surroundings reach, as a share of the box's width and height on every side.
-        geometry: append x1/W, y1/H, x2/W, y2/H and area share to every vector.
+    Mode "roi" runs the backbone's map once per photo and RoIAlign per box (fast); "crops" cuts every box from the photo
+    and runs the whole backbone on it (slow, the R-CNN way). The surroundings describe the box together with what lies
+    around it: whether a box is tight shows at its edges and beyond them. Only mode "roi" has them.
     """
 
-    backbone: str = "efficientnet_lite0"
-    weights: str | None = None
-    mode: str = "roi"
-    side: int = 320
-    window: int = 7
-    crop: int = 112
-    surroundings: int = 256
-    margin: float = 0.25
-    geometry: bool = True
+    backbone: str = setting("efficientnet_lite0", "a name of sspe.vision.backbones.BACKBONES")
+    weights: str | None = setting(
+        None, "what training starts from: none, the published ImageNet weights; timm, timm's own; a file; random"
+    )
+    mode: str = setting("roi", "how the backbone reads a region", choices=REGION_MODES)
+    side: int = setting(320, "pixels; the photo is squeezed to side x side before the map", at_least=32)
+    window: int = setting(7, "RoIAlign gives window x window cells of the map", at_least=1)
+    crop: int = setting(112, 'pixels; side of a crop in mode "crops"', at_least=32)
+    surroundings: int = setting(256, "how many numbers describe the box's surroundings; 0 leaves them out", at_least=0)
+    margin: float = setting(0.25, "reach of the surroundings, as a share of the box's width and height", at_least=0)
+    geometry: bool = setting(True, "append x1/W, y1/H, x2/W, y2/H and the area's share of the photo")
 
 
 @dataclass(frozen=True)
 class PhotoSettings:
     """How a whole photo becomes a vector, where photos and sentences are matched.
 
-    Attributes:
-        backbone, weights: as in :class:`RegionSettings`.
-        side: pixels; the photo is squeezed to side x side.
-        views: what the vector is the mean of: "one", the photo; "mirror", the photo and its mirror image; "crops", the
-            paper's ten crops of side x side, without squeezing: 224 pixels in the paper.
+    The vector is the mean over views: "one" is the photo, "mirror" the photo and its mirror image, "crops" the paper's
+    ten crops of side x side, without squeezing: 224 pixels in the paper.
     """
 
-    backbone: str = "efficientnet_lite2"
-    weights: str | None = None
-    side: int = 256
-    views: str = "mirror"
+    backbone: str = setting("efficientnet_lite2", "a name of sspe.vision.backbones.BACKBONES")
+    weights: str | None = setting(None, "as regions.weights: none, timm, a file or random")
+    side: int = setting(256, "pixels; the photo is squeezed to side x side", at_least=32)
+    views: str = setting("mirror", "views whose mean is the photo's vector", choices=VIEWS)
 
 
 @dataclass(frozen=True)
 class TextSettings:
-    """The text side.
+    """The text side."""
 
-    Attributes:
-        encoder: a name of :func:`sspe.text.encoders.text_encoders`, or several joined by "+", side by side.
-        vectors: tables of word vectors: "glove" is the packaged GloVe 6B 50-d, anything else a file in the GloVe or
-            the word2vec format. "mean" reads all of them side by side, "hglmm" takes one.
-        head: of "mean", the head word's vector beside the mean.
-        context: words of the sentence read on either side of the phrase; 0 reads the phrase alone.
-        vocabulary: of "tfidf", vocabulary size: the most frequent training words.
-        centres: of "hglmm", K, the mixture's components; 30 in the paper.
-        pca: of "hglmm", numbers that the PCA leaves; 6,000 in the paper, where the map from 18,000 to them alone takes
-            216 MB in a checkpoint.
-    """
-
-    encoder: str = "mean"
-    vectors: tuple[str, ...] = ("glove",)
-    head: bool = True
-    context: int = 5
-    vocabulary: int = 3000
-    centres: int = 30
-    pca: int = 1000
+    encoder: str = setting("mean", 'a name of sspe.text.encoders.text_encoders(), or several joined by "+"')
+    vectors: tuple[str, ...] = setting(
+        ("glove",), '"glove" (6B 50-d) or files of word vectors; "mean" reads all side by side, "hglmm" takes one'
+    )
+    head: bool = setting(True, 'of "mean": append the head word\'s vector')
+    context: int = setting(5, "words of the sentence read on either side of the phrase; 0: none", at_least=0)
+    vocabulary: int = setting(3000, 'of "tfidf": vocabulary size, the most frequent training words', at_least=1)
+    centres: int = setting(30, 'of "hglmm": components of the mixture; K = 30 in the paper', at_least=1)
+    # From 18,000 numbers to the paper's 6,000 the map alone takes 216 MB in a checkpoint.
+    pca: int = setting(1000, 'of "hglmm": numbers that the PCA leaves; 6,000 in the paper', at_least=1)
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
     """The network that compares regions and phrases; its sizes 2048 and 512 are the paper's.
 
-    Attributes:
-        kind: "embedding" is the two-branch network; "similarity" adds the similarity network of the journal version on
-            top; "cca" is canonical correlation analysis, which is fitted and not trained.
-        hidden: size of a branch's hidden layer; 0 leaves it out, which makes the branch linear.
-        embedding: E, size of the common space; at most so many canonical directions.
-        dropout: after the hidden layer.
-        refiner: hidden size of the box refinement; 0 leaves it out, and the proposals are the answers.
-        judge: of "similarity", hidden size of what judges a pair.
+    "embedding" is the two-branch network; "similarity" adds the similarity network of the journal version on top; "cca"
+    is canonical correlation analysis, which is fitted at once and not trained.
     """
 
-    kind: str = "embedding"
-    hidden: int = 2048
-    embedding: int = 512
-    dropout: float = 0.5
-    refiner: int = 512
-    judge: int = 512
+    kind: str = setting("embedding", "kind of network", choices=NETWORK_KINDS)
+    hidden: int = setting(2048, "size of a branch's hidden layer; 0: the branch is linear", at_least=0)
+    embedding: int = setting(512, "size of the common space; of cca, the most canonical directions", at_least=1)
+    dropout: float = setting(0.5, "share of the hidden layer dropped in training", at_least=0, at_most=1)
+    refiner: int = setting(512, "hidden size of the box refinement; 0: the proposals are the answers", at_least=0)
+    judge: int = setting(512, 'of "similarity": hidden size of what judges a pair', at_least=1)
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Margin, weights and mining.
+    """Margin, weights and mining of equations (1) to (4)."""
 
-    Attributes:
-        margin: m of the equations, in units of distance between unit vectors (0..2).
-        region_anchor: weight of (1), region anchor and phrases; 1 in the paper.
-        phrase_anchor: lambda 1, weight of (2), phrase anchor and regions.
-        region_structure: lambda 2, weight of (3), regions that share a phrase stay near each other.
-        phrase_structure: lambda 3, weight of (4), phrases that share a region stay near each other.
-        same_photo: weight of the part of (2) whose negatives come from the phrase's own photo: the very choice
-            that localization makes later.
-        top_k: triplets kept per positive pair, the most violating ones; K of the paper.
-        same_photo_top_k: the same for the own photo's negatives.
-        refinement: weight of the box refinement's loss, beside the embedding's.
-    """
-
-    margin: float = 0.1
-    region_anchor: float = 1.0
-    phrase_anchor: float = 1.0
-    region_structure: float = 0.0
-    phrase_structure: float = 0.1
-    same_photo: float = 1.0
-    top_k: int = 20
-    same_photo_top_k: int = 5
-    refinement: float = 2.0
+    margin: float = setting(0.1, "m, in units of distance between unit vectors, 0..2", at_least=0)
+    region_anchor: float = setting(1.0, "weight of (1), region anchor and phrases; 1 in the paper", at_least=0)
+    phrase_anchor: float = setting(1.0, "lambda 1, weight of (2), phrase anchor and regions", at_least=0)
+    region_structure: float = setting(0.0, "lambda 2, weight of (3): regions that share a phrase", at_least=0)
+    phrase_structure: float = setting(0.1, "lambda 3, weight of (4): phrases that share a region", at_least=0)
+    # The choice that localization makes later: which region of this photo.
+    same_photo: float = setting(1.0, "weight of (2) with the negatives of the phrase's own photo alone", at_least=0)
+    top_k: int = setting(20, "K: triplets kept per positive pair, the most violating ones", at_least=1)
+    same_photo_top_k: int = setting(5, "the same for the own photo's negatives", at_least=1)
+    refinement: float = setting(2.0, "weight of the box refinement's loss", at_least=0)
 
 
 @dataclass(frozen=True)
 class RetrievalLossSettings:
     """Margin, weights and mining where photos and sentences are matched: the same loss with photos for regions.
 
-    Attributes:
-        margin: m of the equations, in units of distance between unit vectors (0..2).
-        photo_anchor: weight of (1), photo anchor and sentences.
-        sentence_anchor: lambda 1, weight of (2), sentence anchor and photos. With either of the two 0 the loss is
-            one-directional.
-        photo_structure: lambda 2, weight of (3), photos that share a sentence stay near each other: only photos that
-            were described in the same words do.
-        sentence_structure: lambda 3, weight of (4), sentences of one photo stay near each other.
-        top_k: triplets kept per positive pair, the most violating ones; K of the paper.
+    With one of the two anchors 0 the loss is one-directional.
     """
 
-    margin: float = 0.1
-    photo_anchor: float = 1.5
-    sentence_anchor: float = 1.0
-    photo_structure: float = 0.0
-    sentence_structure: float = 0.1
-    top_k: int = 50
+    margin: float = setting(0.1, "m, in units of distance between unit vectors, 0..2", at_least=0)
+    photo_anchor: float = setting(1.5, "weight of (1), photo anchor and sentences", at_least=0)
+    sentence_anchor: float = setting(1.0, "lambda 1, weight of (2), sentence anchor and photos", at_least=0)
+    photo_structure: float = setting(
+        0.0,
+        "lambda 2, weight of (3): photos that share a sentence, that is, are described in the same words",
+        at_least=0,
+    )
+    sentence_structure: float = setting(0.1, "lambda 3, weight of (4): sentences of one photo", at_least=0)
+    top_k: int = setting(50, "K: triplets kept per positive pair, the most violating ones", at_least=1)
 
     @property
     def terms(self) -> LossSettings:
@@ -198,7 +269,7 @@ class RetrievalLossSettings:
 
 @dataclass(frozen=True)
 class LocalizationModelSettings:
-    """What a model is built of; travels in the checkpoint."""
+    """What a localization model is built of; travels in the checkpoint."""
 
     regions: RegionSettings = field(default_factory=RegionSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
@@ -220,7 +291,7 @@ class LocalizationModelSettings:
 
 @dataclass(frozen=True)
 class RetrievalModelSettings:
-    """What a model is built of; travels in the checkpoint. The network has no box to refine."""
+    """What a retrieval model is built of; travels in the checkpoint. Its network has no box to refine."""
 
     photos: PhotoSettings = field(default_factory=PhotoSettings)
     network: NetworkSettings = field(default_factory=lambda: NetworkSettings(refiner=0))

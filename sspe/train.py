@@ -4,6 +4,7 @@
     python -m sspe.train --data ROOT --recipe default --output runs/first
     python -m sspe.train --data ROOT --recipe default --output runs/first --resume
     python -m sspe.train --data ROOT --task retrieval
+    python -m sspe.train --task retrieval --settings
 
 The output folder gets ``best.safetensors`` (best R@1, or mean recall of retrieval, on the watched val photos),
 ``last.pt`` (everything that --resume needs), ``log.csv``, ``curves.png`` and, at the end, when the best checkpoint is
@@ -20,44 +21,48 @@ from pathlib import Path
 
 from sspe.cli import add_device_options
 from sspe.errors import SspeError
-from sspe.settings import INCOMPLETE
-from sspe.training.recipes import RECIPES, RETRIEVAL_RECIPES, recipe, retrieval_recipe
-
-TASKS = ("localization", "retrieval")
+from sspe.settings import INCOMPLETE, listed
+from sspe.training import train
+from sspe.training.recipes import RECIPES, Recipe, recipe
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line's options."""
     p = argparse.ArgumentParser(
-        prog="sspe train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="sspe train",
+        description=__doc__,
+        epilog=_recipes(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--task", choices=TASKS, default=TASKS[0], help="what to train for (default: %(default)s)")
+    p.add_argument("--task", choices=RECIPES, default="localization", help="what to train for (default: %(default)s)")
     p.add_argument(
-        "--data", required=True,
+        "--data",
         help='"synthetic", a folder of Flickr30K Entities, JSON Lines or, for retrieval, captions of Flickr8K, '
         "Flickr30K or MSCOCO",
-    )  # fmt: skip
-    p.add_argument("--photos", type=Path, help="folder of the photo files, where they do not lie in --data")
+    )
+    p.add_argument("--photos", type=Path, help="folder of the photo files, where they are not in --data")
     p.add_argument("--train-split", default="train", help="split to train on (default: %(default)s)")
     p.add_argument("--val-split", default="val", help="split to choose the best epoch on (default: %(default)s)")
-    p.add_argument("--limit", type=int, help="train on the first so many photos only")
-    p.add_argument("--val-limit", type=int, help="measure on the first so many val photos only")
+    p.add_argument("--limit", type=int, metavar="N", help="train on the first N photos only")
+    p.add_argument("--val-limit", type=int, metavar="N", help="measure on the first N val photos only")
     p.add_argument(
         "--incomplete",
         choices=INCOMPLETE,
-        help="of retrieval: what to do about photos with fewer than five sentences or without a file, and ids that "
+        help="for retrieval: what to do about photos with fewer than five sentences or without a file, and ids that "
         f"occur twice (default: {INCOMPLETE[0]})",
     )
     p.add_argument(
         "--recipe",
-        help=f"one of {', '.join(RECIPES)} (default: synthetic for synthetic data, else default); for retrieval one of "
-        f"{', '.join(RETRIEVAL_RECIPES)} (default: retrieval)",
+        help="one of those below (default: synthetic for localization on synthetic data, else the first of the task)",
     )
     p.add_argument(
-        "--start", type=Path, metavar="FILE",
-        help="of retrieval: begin with the weights of this checkpoint instead of ImageNet's and random ones",
-    )  # fmt: skip
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="for retrieval: begin with the weights of this checkpoint instead of ImageNet's and random ones",
+    )
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe")
+    p.add_argument("--settings", action="store_true", help="only list the recipe's settings, their values and meaning")
     p.add_argument("--output", type=Path, help="folder of the run (default: runs/RECIPE-SEED)")
     p.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     p.add_argument("--seed", type=int, default=0, help="seed of weights, order and sampling (default: %(default)s)")
@@ -72,22 +77,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = None
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        if options.task == "retrieval":
-            name = options.recipe or "retrieval"
-            chosen = retrieval_recipe(name, options.set)
-            from sspe.training.retrieval import RetrievalRun as Run
-        else:
-            if options.incomplete:
-                raise SspeError(
-                    "--incomplete is about the sentences of retrieval; add --task retrieval or leave it out."
-                )
-            if options.start:
-                raise SspeError("--start is about a checkpoint of retrieval; add --task retrieval or leave it out.")
-            name = options.recipe or ("synthetic" if options.data == "synthetic" else "default")
-            chosen = recipe(name, options.set)
-            from sspe.training.localization import LocalizationRun as Run
-        output = options.output or Path("runs") / f"{name}-{options.seed}"
-        Run(chosen, name, output, options).train()
+        chosen = _chosen(options)
+        if options.settings:
+            print("\n".join(f"{key} = {_written(value)}    {about}" for key, value, about in listed(chosen)))
+            return 0
+        if not options.data:
+            raise SspeError('There are no photos to train on; name them with --data, or try --data "synthetic".')
+        for name in ("incomplete", "start"):
+            if getattr(options, name) and options.task != "retrieval":
+                raise SspeError(f"--{name} is for retrieval alone; add --task retrieval or leave it out.")
+        output = options.output or Path("runs") / f"{chosen.name}-{options.seed}"
+        train(
+            chosen,
+            options.data,
+            output,
+            photos=options.photos,
+            train_split=options.train_split,
+            val_split=options.val_split,
+            limit=options.limit,
+            val_limit=options.val_limit,
+            incomplete=options.incomplete,
+            start=options.start,
+            seed=options.seed,
+            device=options.device,
+            precision=options.precision,
+            resume=options.resume,
+            quiet=options.quiet,
+        )
         return 0
     except SspeError as error:
         print(error, file=sys.stderr)
@@ -98,6 +114,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print("Stopped before anything was saved; the same command starts again.", file=sys.stderr)
         return 130
+
+
+def _chosen(options: argparse.Namespace) -> Recipe:
+    """The recipe named, or the one that fits task and data, with the changes of --set."""
+    drawn = options.data == "synthetic" and options.task == "localization"
+    name = options.recipe or ("synthetic" if drawn else next(iter(RECIPES[options.task])))
+    return recipe(name, options.set, options.task)
+
+
+def _recipes() -> str:
+    """The recipes of each task, a line each."""
+    lines = []
+    for task, recipes in RECIPES.items():
+        lines.append(f"recipes for {task}:")
+        lines += [f"  {name:18} {made.summary}" for name, made in recipes.items()]
+    return "\n".join(lines)
+
+
+def _written(value: object) -> str:
+    """A value as --set takes it."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

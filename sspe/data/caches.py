@@ -7,10 +7,11 @@ interrupted run shares them, and a changed setting or photo never reads a stale 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
+import threading
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,12 +87,24 @@ class FeatureStore:
         if not missing:
             return
         log.info("making proposals of %d photos", len(missing))
-        # Fork would copy the locks of torch's threads; a fresh process imports OpenCV and numpy alone.
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(os.cpu_count(), initializer=_one_thread) as pool:
-            work = pool.imap_unordered(_Maker(self.side, self.settings, self.folder.parent), missing, chunksize=8)
-            for _ in progress(work, len(missing)) if progress else work:
-                pass
+        # Threads, not processes: OpenCV computes outside Python's lock, and a fresh process would run the caller's
+        # script again. Each has Edge Boxes of its own and one OpenCV thread; more would only fight over the cores.
+        own = threading.local()
+
+        def make(path: Path) -> None:
+            if not hasattr(own, "store"):
+                own.store = FeatureStore(self.side, self.settings, self.folder.parent)
+            own.store.get(path)
+
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                work = pool.map(make, missing)
+                for _ in progress(work, len(missing)) if progress else work:
+                    pass
+        finally:
+            cv2.setNumThreads(threads)
 
     def _file(self, path: Path) -> Path:
         return self.folder / f"{photo_key(path)}.npz"
@@ -210,18 +223,3 @@ def photo_key(path: Path) -> str:
     except OSError as error:
         raise PhotoError(f"The photo {path} cannot be found ({error.strerror}); check the path.") from None
     return settings_key(str(path.resolve()), status.st_size, status.st_mtime_ns)
-
-
-class _Maker:
-    """What a worker process runs; built from plain values, so that it travels."""
-
-    def __init__(self, side: int, proposals: EdgeBoxesSettings, folder: Path):
-        self.store = FeatureStore(side, proposals, folder)
-
-    def __call__(self, path: Path) -> None:
-        self.store.get(path)
-
-
-def _one_thread() -> None:
-    """One process per core: OpenCV's own threads would only fight over them."""
-    cv2.setNumThreads(1)

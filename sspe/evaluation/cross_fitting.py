@@ -1,4 +1,4 @@
-"""Fit the two probabilities of :mod:`sspe.models.calibration`, and measure them on photos they were not fitted on.
+"""Fit the two probabilities of :mod:`sspe.models.calibration`, and measure each photo by a fit on the others.
 
 Both are logistic regressions on the evidence of val photos. ``confidence`` learns from annotated phrases, whether their
 answers were right; ``present`` from those and as many absent phrases. Every other phrase is read alone, the rest in
@@ -7,67 +7,17 @@ their sentences, so that a search for a bare phrase is judged as fairly as a sen
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from sspe.data.caches import FeatureStore
-from sspe.data.records import AnnotatedPhoto
 from sspe.errors import DataError
-from sspe.evaluation.absent import choose_absent
-from sspe.evaluation.answers import AbsentResult, PhraseResult, localize_annotated, read_both_ways
-from sspe.evaluation.measures import measure_localization
+from sspe.evaluation.answers import AbsentResult, PhraseResult, read_both_ways
 from sspe.evaluation.probabilities import measure_probability
-from sspe.models.calibration import EVIDENCE, Calibration, fit_weights, logistic, unfitted
-from sspe.models.localization import LocalizationModel
-from sspe.vision.photo import open_photo
-
-log = logging.getLogger(__name__)
+from sspe.models.calibration import EVIDENCE, Calibration, fit_weights, logistic
 
 FOLDS = 5
-BANK_PHOTOS, BANK_REGIONS = 128, 16  # 2,048 regions: enough for a 99.5th percentile, 2 MB in the checkpoint
-
-
-def calibrate(
-    model: LocalizationModel,
-    train: Sequence[AnnotatedPhoto],
-    val: Sequence[AnnotatedPhoto],
-    store: FeatureStore,
-    progress: Callable[[Iterable], Iterable] = lambda photos: photos,
-) -> dict:
-    """Fit the model's probabilities on val photos, a bank of training photos beside; return all val measures.
-
-    The measures are those of :func:`sspe.evaluation.measures.measure_localization`, with "confidence" and
-    "present" cross-fitted. Where val is too small to fit anything on, the model stays without probabilities.
-    """
-    model.calibration = unfitted(make_bank(model, train, store))
-    results, absent = localize_annotated(model, val, store, progress, choose_absent(val))
-    measured = measure_localization(results)
-    try:
-        model.calibration, cross_fitted = fit(results, absent, model.calibration.bank)
-    except DataError as error:
-        log.warning("%s", error)
-        model.calibration, cross_fitted = None, {}
-    for name in ("confidence", "present"):  # what the unfitted calibration gave
-        measured.pop(name, None)
-    return {**measured, **cross_fitted}
-
-
-def make_bank(
-    model: LocalizationModel, photos: Sequence[AnnotatedPhoto], store: FeatureStore, seed: int = 0
-) -> torch.Tensor:
-    """Embeddings (B, E) float32 of regions drawn from at most 128 of the photos, 16 a photo."""
-    rng = np.random.default_rng(seed)
-    parts = []
-    for i in sorted(rng.choice(len(photos), min(BANK_PHOTOS, len(photos)), replace=False)):
-        pixels = open_photo(photos[int(i)].path)
-        height, width = pixels.shape[:2]
-        boxes = store.get(photos[int(i)].path).boxes * np.array([width, height, width, height], np.float32)
-        drawn = boxes[rng.choice(len(boxes), min(BANK_REGIONS, len(boxes)), replace=False)]
-        parts.append(model.embed_regions(pixels, drawn).embeddings)
-    return torch.cat(parts).float()
 
 
 def fit(

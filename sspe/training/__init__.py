@@ -1,1 +1,86 @@
-"""Training runs: what both tasks share, and a file of its own for each."""
+"""Training of both tasks. :func:`train` is all of it; a step is in `localization.py` and `retrieval.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sspe.errors import SspeError
+from sspe.training.recipes import LocalizationRecipe, Recipe
+
+__all__ = ["task_of", "train"]
+
+
+def train(
+    recipe: Recipe,
+    data: str | Path,
+    output: str | Path,
+    *,
+    photos: str | Path | None = None,
+    train_split: str = "train",
+    val_split: str = "val",
+    limit: int | None = None,
+    val_limit: int | None = None,
+    incomplete: str | None = None,
+    start: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+    save_every: float = 180.0,
+) -> dict:
+    """Train a network by a recipe, whose type says for which task, and measure its best checkpoint on all val photos.
+
+    The run's files are written to ``output``: ``best.safetensors``, ``last.pt``, ``log.csv``, ``curves.png``,
+    ``metrics.json`` and, of a calibrated localization model, ``reliability.png``.
+
+    Args:
+        recipe: from :func:`sspe.training.recipes.recipe`, or made by hand.
+        data, photos, train_split, val_split, limit, val_limit: what is read, see
+            :class:`sspe.training.source.Source`.
+        incomplete, start: for retrieval alone: what to do about incomplete photos (None: refuse them), and a checkpoint
+            whose weights the run begins with.
+        seed, device, precision, resume, quiet, save_every: how it is run, see :class:`sspe.training.loop.Run`.
+
+    Returns:
+        The measures of all val photos, as in ``metrics.json``; rates are fractions in 0..1.
+
+    Raises:
+        SspeError: for a setting, a path or data that cannot be used, in one sentence.
+    """
+    from sspe.training.loop import open_run
+    from sspe.training.source import Source
+
+    recipe.check()
+    if isinstance(recipe, LocalizationRecipe):
+        for name, value in (("incomplete", incomplete), ("start", start)):
+            if value is not None:
+                raise SspeError(f"{name!r} is for retrieval alone, and the recipe is for localization; leave it out.")
+    source = Source(data, photos, train_split, val_split, limit, val_limit, **_given(incomplete=incomplete))
+    run = open_run(
+        output, seed=seed, device=device, precision=precision, resume=resume, start=start, quiet=quiet,
+        save_every=save_every,
+    )  # fmt: skip
+    read, train_on = task_of(recipe)
+    return train_on(recipe, read(recipe, source, run.bar), run)
+
+
+def task_of(recipe: Recipe) -> tuple[Callable, Callable[..., dict]]:
+    """The two halves of :func:`train` for the recipe's task, for runs that share their data.
+
+    ``read(recipe, source, bar)`` gives the data, ``train_on(recipe, data, run)`` the measures; a
+    :class:`~sspe.training.loop.Run` comes from :func:`sspe.training.loop.open_run`.
+    """
+    if isinstance(recipe, LocalizationRecipe):
+        from sspe.training.localization import LocalizationData, train_localization
+
+        return LocalizationData.read, train_localization
+    from sspe.training.retrieval import RetrievalData, train_retrieval
+
+    return RetrievalData.read, train_retrieval
+
+
+def _given(**options: str | None) -> dict[str, str]:
+    """The options that are not None."""
+    return {name: value for name, value in options.items() if value is not None}

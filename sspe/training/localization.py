@@ -1,19 +1,22 @@
-"""The training run of phrase localization: regions and phrases, from photos and annotations to a checkpoint."""
+"""Training for phrase localization: one step of the paper, and a run from photos and annotations to a checkpoint."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+import logging
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from sspe.checkpoint import load_checkpoint
 from sspe.data.caches import FrozenFeatures
-from sspe.errors import SspeError
+from sspe.data.records import AnnotatedPhoto
 from sspe.evaluation import localization, ranking
-from sspe.evaluation.cross_fitting import calibrate
+from sspe.evaluation.answers import localize_annotated
+from sspe.evaluation.measures import measure_localization
 from sspe.evaluation.probabilities import draw_reliability
 from sspe.models.box_refiner import refinement_loss
 from sspe.models.device import autocast
@@ -22,92 +25,95 @@ from sspe.models.losses import structure_preserving_loss
 from sspe.models.similarity import similarity_loss
 from sspe.settings import LocalizationModelSettings
 from sspe.training.batches import EpochSampler
-from sspe.training.localization_batches import Batch, Collate, RegionPhraseDataset, hard_negatives
-from sspe.training.localization_data import WATCHED, TrainingData
-from sspe.training.loop import Run, log
+from sspe.training.calibration import calibrate
+from sspe.training.localization_batches import Batch, Collate, RegionPhraseDataset
+from sspe.training.localization_data import WATCHED, LocalizationData
+from sspe.training.loop import Run, train_epochs, write_measures
 from sspe.training.optimiser import make_optimiser
-from sspe.training.recipes import Recipe
+from sspe.training.recipes import LocalizationRecipe
+from sspe.vision.boxes import iou
+
+log = logging.getLogger("sspe.train")
 
 
-class LocalizationRun(Run):
-    """One training run of a :class:`sspe.models.localization.LocalizationModel`."""
+def train_localization(recipe: LocalizationRecipe, data: LocalizationData, run: Run) -> dict:
+    """Train, then measure the best checkpoint on all val photos and, where the recipe says so, calibrate it.
 
-    def __init__(
-        self, chosen: Recipe, name: str, output: Path, options: argparse.Namespace, data: TrainingData | None = None
-    ):
-        """``data`` spares reading it again where a run before had the same photos, proposals and text settings."""
-        if chosen.fine_tune and chosen.regions.mode == "crops":
-            raise SspeError("Crops are not fine-tuned: set fine_tune=false, or regions.mode=roi.")
-        super().__init__(chosen, name, output, options)
-        if data is None:
-            data = TrainingData.read(chosen, options, lambda work, total: self.bar(work, total, "proposals"))
-        self.data, self.photos, self.table, self.val, self.store = data, data.photos, data.table, data.val, data.store
-        self.watched = self.val[:WATCHED]
-        torch.manual_seed(options.seed)
-        settings = LocalizationModelSettings(chosen.regions, chosen.network, chosen.proposals)
+    Returns the measures, as in metrics.json.
+    """
+    log.info("%d photos, %d distinct phrases", len(data.photos), len(set(data.table.texts)))
+    task = LocalizationTask(recipe, data, run)
+    train_epochs(task, recipe, data, run)
+
+    task.model, about = load_checkpoint(run.best_checkpoint)  # as it is on disk, rounded to float16
+    task.model.for_inference(run.device, run.precision)
+    if recipe.calibrated:
+        train = [photo.record for photo in data.photos]
+        measured = calibrate(task.model, train, data.val, data.store, lambda photos: run.bar(photos, "all val"))
+    else:
+        measured = task.measure(data.val, "all val")
+    write_measures(task.model, about, measured, run)
+    if "present" in measured:
+        draw_reliability({name: measured[name] for name in ("confidence", "present")}, run.output / "reliability.png")
+    table = localization.table if recipe.calibrated else ranking.table
+    log.info("%s\n%s", run.best_checkpoint, table(measured))
+    return measured
+
+
+class LocalizationTask:
+    """What :func:`sspe.training.loop.train_epochs` trains: regions and phrases into one space."""
+
+    def __init__(self, recipe: LocalizationRecipe, data: LocalizationData, run: Run):
+        self.recipe, self.data, self.run = recipe, data, run
+        torch.manual_seed(run.seed)
+        settings = LocalizationModelSettings(recipe.regions, recipe.network, recipe.proposals)
         self.model = LocalizationModel(settings, data.text_encoder, pretrained=True)
-        self.model.to(self.device, memory_format=torch.channels_last)
-        self.model.precision = self.precision
-        self.phrase_features = data.phrase_features.to(self.device)  # (U, T)
-        self.frozen = None if chosen.fine_tune else FrozenFeatures(self.model.regions, self.precision)
-        self.dataset = RegionPhraseDataset(self.photos, self.store, chosen, options.seed, self.frozen)
+        self.model.to(run.device, memory_format=torch.channels_last)
+        self.model.precision = run.precision
+        self.phrase_features = data.phrase_features.to(run.device)  # (U, T)
+        self.trained = self.model if recipe.fine_tune else self.model.network
+        self.frozen = None if recipe.fine_tune else FrozenFeatures(self.model.regions, run.precision)
+        self.epochs = 1 if recipe.network.kind == "cca" else recipe.epochs  # the analysis is fitted at once
+        self.kept: dict[str, list[torch.Tensor] | None] = {"mined": None}  # hard negatives, once there are any
         if self.frozen:
             self._prepare_features()
-        self.epochs = 1 if chosen.network.kind == "cca" else chosen.epochs  # the analysis is fitted at once
-        steps = max(len(self.photos) // chosen.batch, 1)
-        self.trained, self.optimiser, self.schedule = make_optimiser(self.model, chosen, steps)
-        self.resume()
+        steps = max(len(data.photos) // recipe.batch, 1)
+        self._optimiser = make_optimiser(self.model, recipe, steps)
 
-    def size(self) -> str:
-        """How many photos and phrases."""
-        return f"{len(self.photos)} photos, {len(set(self.table.texts))} distinct phrases"
+    def optimiser(self, epoch: int) -> tuple[Optimizer, LRScheduler]:
+        """The same one in every epoch."""
+        return self._optimiser
 
-    def train_photos(self) -> int:
-        """Those that have a phrase with a box."""
-        return len(self.photos)
-
-    def learns(self, name: str) -> bool:
-        """All, but for the encoder of regions where the backbone is frozen."""
-        return self.recipe.fine_tune or not name.startswith("regions.")
-
-    def more_state(self) -> dict:
-        """The hard negatives."""
-        return {"mined": self.dataset.mined and [torch.from_numpy(rows) for rows in self.dataset.mined]}
-
-    def take_more_state(self, state: dict) -> None:
-        """The hard negatives."""
-        self.dataset.mined = state["mined"] and [rows.numpy() for rows in state["mined"]]
-
-    def train_epoch(self) -> float:
-        """One pass over the photos, or the one fit of the analysis; the mean loss."""
+    def batches(self, epoch: int, start: int) -> Iterable:
+        """Batches of photos; for canonical correlation analysis all pairs of features are the one batch."""
         if self.recipe.network.kind == "cca":
-            return self._fit()
-        if self.recipe.mining_epoch and self.epoch >= self.recipe.mining_epoch and self.dataset.mined is None:
-            self.dataset.mined = self._mined()
-        sampler = EpochSampler(len(self.dataset), self.recipe.batch, self.options.seed, self.epoch, self.step_of_epoch)
-        batches = DataLoader(
-            self.dataset,
-            batch_sampler=sampler,
-            collate_fn=Collate(self.table, self.recipe.text.context),
+            return [self._pairs()][start:]
+        if self.recipe.mining_epoch and epoch >= self.recipe.mining_epoch and self.kept["mined"] is None:
+            self.kept["mined"] = self._mine()
+        dataset = self._dataset()
+        return DataLoader(
+            dataset,
+            batch_sampler=EpochSampler(len(dataset), self.recipe.batch, self.run.seed, epoch, start),
+            collate_fn=Collate(self.data.table, self.recipe.text.context),
             num_workers=1,  # reads ahead; the computing process keeps every core
-            generator=torch.Generator(),  # a loader draws from its generator: dropout's would not survive a --resume
+            generator=torch.Generator(),  # else the loader draws from dropout's, and a resumed run would differ
         )
-        self.model.train()
-        return self.train_batches(batches, self.step)
 
-    def step(self, batch: Batch) -> float:
-        """One descent on a batch; its loss."""
-        batch = batch.to(self.device)
-        network, weight = self.model.network, self.recipe.loss.refinement
+    def loss(self, batch: Batch | Iterable) -> torch.Tensor:
+        """The loss of a batch: equations (1) to (4), or the similarity network's, and the box refinement's."""
+        network = self.model.network
+        if self.recipe.network.kind == "cca":  # in place of a loss one less the mean correlation
+            return 1 - network.fit(batch).mean()
+        batch = batch.to(self.run.device)
         refined = None
-        with autocast(self.device, self.precision):
-            features = batch.features
+        with autocast(self.run.device, self.run.precision):
+            features = batch.features  # (R, D)
             if features is None:
                 features = self.model.regions(batch.squeezed, batch.regions)
-            x, y = network(features, self.phrase_features[batch.phrases].float())
-            if network.refiner and weight:
+            x, y = network(features, self.phrase_features[batch.phrases].float())  # (R, E), (P, E)
+            if network.refiner and self.recipe.loss.refinement:
                 of_phrase, of_region = batch.refinable.nonzero(as_tuple=True)
-                # The phrases' embeddings are read, not taught: their place in the space is the ranking's to decide.
+                # Gradients stop at y: only the ranking loss moves phrase embeddings.
                 regions, phrases = network.refiner.describe(features)[of_region], y.detach()[of_phrase]
                 refined = network.refiner(regions, phrases, torch.cat(batch.regions)[of_region])
             if self.recipe.network.kind == "similarity":
@@ -115,70 +121,79 @@ class LocalizationRun(Run):
         if self.recipe.network.kind != "similarity":
             loss = structure_preserving_loss(x, y, batch.matches, self.recipe.loss)["loss"]
         if refined is not None:
-            loss = loss + weight * refinement_loss(refined, batch.boxes[of_phrase])
-        return self.descend(loss, self.trained)
+            loss = loss + self.recipe.loss.refinement * refinement_loss(refined, batch.boxes[of_phrase])
+        return loss
 
-    def watch(self) -> tuple[dict[str, float], dict]:
+    def validate(self) -> dict[str, float]:
         """R@1 and R@10 of the watched val photos."""
-        measured = self.measure(self.watched, "watched val")
-        figures = {name: measured[name] for name in ("recall_at_1", "recall_at_10")}
-        return figures, {k: v for k, v in measured.items() if not isinstance(v, dict)}
+        measured = self.measure(self.data.val[:WATCHED], "watched val")
+        return {name: measured[name] for name in ("recall_at_1", "recall_at_10")}
 
-    def measure(self, photos: Sequence, name: str) -> dict:
-        """The measures of annotated photos by the network as it is; ``name`` is the progress bar's."""
+    def measure(self, photos: Sequence[AnnotatedPhoto], description: str) -> dict:
+        """The measures of annotated photos by the model as it is; ``description`` is the progress bar's."""
         self.model.eval()
 
         def progress(work: Iterable) -> Iterable:
-            return self.bar(work, desc=name)
+            return self.run.bar(work, description)
 
         if not self.recipe.calibrated:
-            results = ranking.rank_annotated(self.model, photos, self.store, self.frozen, progress)
+            results = ranking.rank_annotated(self.model, photos, self.data.store, self.frozen, progress)
             return ranking.measure_ranking(results)
-        results, _ = localization.localize_annotated(self.model, photos, self.store, progress)
-        return localization.measure_localization(results)
+        results, _ = localize_annotated(self.model, photos, self.data.store, progress)
+        return measure_localization(results)
 
-    def finish(self) -> None:
-        """Measure the best checkpoint, as it is on disk, on all val photos; calibrate it where the recipe says so."""
-        self.model, about = load_checkpoint(self.best_checkpoint)
-        self.model.for_inference(self.device, self.precision)
-        table: Callable[[dict], str] = ranking.table
-        if self.recipe.calibrated:
-            train, table = [item.photo for item in self.photos], localization.table
-            measured = calibrate(self.model, train, self.val, self.store, lambda p: self.bar(p, desc="all val"))
-        else:
-            measured = self.measure(self.val, "all val")
-        self.write_measured(self.model, about, measured)
-        if "present" in measured:
-            draw_reliability({k: measured[k] for k in ("confidence", "present")}, self.output / "reliability.png")
-        log.info("%s\n%s", self.best_checkpoint, table(measured))
+    def _dataset(self) -> RegionPhraseDataset:
+        mined = self.kept["mined"] and [rows.numpy() for rows in self.kept["mined"]]
+        return RegionPhraseDataset(self.data.photos, self.data.store, self.recipe, self.run.seed, self.frozen, mined)
 
     def _prepare_features(self) -> None:
-        """Compute the frozen features that are not on disk yet: of the training photos, and of val where it has any."""
+        """Compute the frozen features that are not on disk yet: of the training photos, and of val if it uses any."""
         self.model.eval()
-        with autocast(self.device, self.precision):
-            for index in self.bar(range(len(self.photos)), desc="region features"):
-                self.dataset.prepare_features(index)
+        dataset = self._dataset()
+        with autocast(self.run.device, self.run.precision):
+            for index in self.run.bar(range(len(dataset)), "region features"):
+                dataset.prepare_features(index)
             if not self.recipe.calibrated:
-                for photo in self.bar(self.val, desc="region features of val"):
-                    self.frozen.prepare(photo.path, self.store.boxes(photo.path))
+                for photo in self.run.bar(self.data.val, "region features of val"):
+                    self.frozen.prepare(photo.path, self.data.store.boxes(photo.path))
 
-    def _fit(self) -> float:
-        """Fit the canonical correlation analysis on every pair; one less the mean correlation, in place of a loss."""
-        pairs = (
-            (self.dataset.everything(index)[1], self.data.phrase_features[item.phrases].float())
-            for index, item in enumerate(self.photos)
-        )
-        return 1 - self.model.network.fit(pairs).mean().item()
+    def _pairs(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        """Features (P, D) and (P, T) of all pairs of region and phrase, photo by photo."""
+        dataset = self._dataset()
+        for index, photo in enumerate(self.data.photos):
+            yield dataset.everything(index)[1], self.data.phrase_features[photo.phrases].float()
 
-    def _mined(self) -> list:
-        """Per photo the wrong proposals that the network, as it is now, ranks above a right region."""
+    def _mine(self) -> list[torch.Tensor]:
+        """For each photo the wrong proposals that the network, as it is now, ranks above a right region."""
         self.model.eval()
-        network, found = self.model.network, []
-        for index, item in enumerate(self.bar(self.photos, desc="hard negatives")):
-            proposals, right, others = self.dataset.everything(index)
-            with torch.inference_mode(), autocast(self.device, self.precision):
-                y = network.text(self.phrase_features[item.phrases].float())
-                scores = network.scores(y, network.image(torch.cat([right, others]).to(self.device))).cpu()
-            p = len(right)
-            found.append(hard_negatives(scores[:, :p].diagonal(), scores[:, p:], item.boxes, proposals, self.recipe))
+        network, dataset, found = self.model.network, self._dataset(), []
+        for index, photo in enumerate(self.run.bar(self.data.photos, "hard negatives")):
+            proposals, of_phrases, of_proposals = dataset.everything(index)
+            with torch.inference_mode(), autocast(self.run.device, self.run.precision):
+                y = network.text(self.phrase_features[photo.phrases].float())
+                x = network.image(torch.cat([of_phrases, of_proposals]).to(self.run.device))
+                scores = network.scores(y, x).cpu()
+            p = len(photo.phrases)
+            right, others = scores[:, :p].diagonal(), scores[:, p:]
+            found.append(torch.from_numpy(hard_negatives(right, others, photo.boxes, proposals, self.recipe)))
         return found
+
+
+def hard_negatives(
+    right: torch.Tensor, scores: torch.Tensor, boxes: np.ndarray, proposals: np.ndarray, recipe: LocalizationRecipe
+) -> np.ndarray:
+    """Proposals that score above the right box of some phrase and show something else: the worst of a photo.
+
+    Args:
+        right: (P,) score of each phrase with its own box.
+        scores: (P, N) its scores with the proposals.
+        boxes, proposals: (P, 4) and (N, 4), in one frame.
+
+    Returns:
+        Up to ``recipe.mined`` rows of the proposals, the one that is the farthest above first.
+    """
+    above = scores - right[:, None]
+    above = above.masked_fill(torch.from_numpy(iou(boxes, proposals) >= recipe.negative_iou), -torch.inf)
+    above = above.max(dim=0).values  # (N,)
+    order = above.argsort(descending=True, stable=True)[: recipe.mined]
+    return order[above[order] > 0].numpy()

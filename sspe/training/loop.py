@@ -1,240 +1,283 @@
-"""What the training runs of both tasks share: the loop over epochs, what --resume needs, and the files of a run."""
+"""The training loop: epochs, steps, validation, saving, resuming.
+
+What is trained, and on what, a :class:`Task` says: `localization.py` and `retrieval.py` have one each.
+"""
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import logging
 import sys
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from sspe.checkpoint import find_checkpoint, identity, save_checkpoint
-from sspe.errors import CheckpointError, PhotoError
+from sspe.errors import CheckpointError, PhotoError, SspeError
 from sspe.files import atomic_write, make_folder
 from sspe.models.device import pick_device, pick_precision
 from sspe.models.localization import LocalizationModel
 from sspe.models.retrieval import RetrievalModel
-from sspe.training.recipes import Recipe, RetrievalRecipe
+from sspe.settings import listed
+from sspe.training.recipes import Recipe
 
 log = logging.getLogger("sspe.train")
 
-SAVE_EVERY = 180  # seconds between two savings of last.pt
+LARGEST_GRADIENT = 5.0  # norm above which the gradient of a step is scaled down
 
 
-class Run(ABC):
-    """One training run: its data, model, optimiser, and the files it writes.
-
-    A subclass sets ``model``, ``optimiser``, ``schedule`` and ``epochs`` when it is made, and then calls
-    :meth:`resume`.
+class Task(Protocol):
+    """What the loop needs of a task.
 
     Attributes:
-        epoch: how many are done.
-        step_of_epoch: steps done of the epoch after these.
-        best: the best figure so far by which checkpoints are chosen.
-        rows: one an epoch, as in log.csv.
+        model: what checkpoints hold.
+        trained: the part of the model that training changes.
+        epochs: how many there are.
+        kept: what later epochs need beside the weights; a resumed run finds it again.
     """
 
     model: LocalizationModel | RetrievalModel
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
+    trained: nn.Module
     epochs: int
+    kept: dict[str, Any]
 
-    def __init__(self, chosen: Recipe | RetrievalRecipe, name: str, output: Path, options: argparse.Namespace):
-        self.recipe, self.name, self.output, self.options = chosen, name, output, options
-        self.device = pick_device(options.device)
-        self.precision = pick_precision(self.device, options.precision)
-        self.start = find_checkpoint(options.start, "retrieval") if options.start else None
-        self._state = self._old_state()
-        make_folder(output)
-        self.epoch, self.step_of_epoch, self.loss_of_epoch, self.best, self.rows = 0, 0, 0.0, -1.0, []
+    def optimiser(self, epoch: int) -> tuple[Optimizer, LRScheduler]:
+        """The optimiser of an epoch and the schedule of its learning rates, which is stepped after every batch."""
 
-    def train(self) -> None:
-        """Every epoch that is left, then the full measure of the best checkpoint."""
-        log.info("%s, %s in %s, %d epochs", self.size(), self.device, self.precision, self.epochs)
-        while self.epoch < self.epochs:
-            begun = time.monotonic()
-            loss = self.train_epoch()
-            seconds = time.monotonic() - begun
-            self.epoch, self.step_of_epoch, self.loss_of_epoch = self.epoch + 1, 0, 0.0
-            figures, measured = self.watch()
-            watched = {f"watched_{figure}": round(value, 5) for figure, value in figures.items()}
-            self.rows.append({"epoch": self.epoch, "loss": round(loss, 5), **watched, "seconds": round(seconds, 1)})
-            name, value = next(iter(figures.items()))
-            told = (self.epoch, loss, name.replace("_", " "), value, seconds)
-            log.info("epoch %d: loss %.4f, watched %s %.4f, %.0f s", *told)
-            if value > self.best:
-                self.best = value
-                self._save_checkpoint(measured)
-            write_log(self.rows, self.output)
-            self._save_state()
-        self.finish()
+    def batches(self, epoch: int, start: int) -> Iterable:
+        """The batches of an epoch from number ``start`` on, always the same ones."""
 
-    # What the tasks differ in
+    def loss(self, batch: Any) -> torch.Tensor:
+        """The loss of a batch. One that needs no gradient was minimised at once."""
 
-    @abstractmethod
-    def size(self) -> str:
-        """How much there is to train on, in words."""
+    def validate(self) -> dict[str, float]:
+        """Figures of the watched val photos; the first chooses the best checkpoint, higher is better."""
 
-    @abstractmethod
-    def train_epoch(self) -> float:
-        """One pass over the training photos; its mean loss."""
 
-    @abstractmethod
-    def watch(self) -> tuple[dict[str, float], dict]:
-        """Figures of the watched val photos for the log, that which chooses the checkpoint first; and all of them."""
+class TrainingData(Protocol):
+    """What the loop needs to know of the data: their name, their fingerprint, and the photos trained on."""
 
-    @abstractmethod
-    def finish(self) -> None:
-        """Measure the best checkpoint on all val photos."""
+    name: str
+    fingerprint: str
+    photos: Sequence
 
-    @abstractmethod
-    def train_photos(self) -> int:
-        """How many photos are trained on."""
 
-    @abstractmethod
-    def learns(self, name: str) -> bool:
-        """Whether training changes the tensor of the model with this name."""
+@dataclass(frozen=True)
+class Run:
+    """Where and how a run is made; :func:`open_run` makes one.
 
-    def more_state(self) -> dict:
-        """What else :meth:`take_more_state` needs to go on."""
-        return {}
+    Attributes:
+        output: the run's folder.
+        device, precision: as picked for this machine.
+        resume: go on with what is in the folder.
+        start: for retrieval, the checkpoint whose weights the run begins with.
+        quiet: no progress bars.
+        save_every: seconds between two savings of the state within an epoch.
+    """
 
-    def take_more_state(self, state: dict) -> None:  # noqa: B027 (most runs have no more)
-        """Go on from there; called before the optimiser is restored."""
-
-    # What they share
-
-    def train_batches(self, batches: Iterable, step: Callable[[object], float]) -> float:
-        """A step on each batch that is left of the epoch; the epoch's mean loss."""
-        saved = time.monotonic()
-        bar = self.bar(batches, desc=f"epoch {self.epoch + 1}/{self.epochs}")
-        try:
-            for batch in bar:
-                self.loss_of_epoch += step(batch)
-                self.step_of_epoch += 1
-                bar.set_postfix(loss=f"{self.loss_of_epoch / self.step_of_epoch:.4f}", refresh=False)
-                if time.monotonic() - saved > SAVE_EVERY:
-                    self._save_state()
-                    saved = time.monotonic()
-        except PhotoError as error:  # of a process that opens photos ahead: its traceback stands before the sentence
-            raise PhotoError(str(error).rpartition("PhotoError: ")[2].strip()) from None
-        return self.loss_of_epoch / self.step_of_epoch
-
-    def descend(self, loss: torch.Tensor, trained: list[nn.Parameter]) -> float:
-        """One step of the optimiser; the loss as a number."""
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 5.0)
-        self.optimiser.step()
-        self.schedule.step()
-        return loss.item()
-
-    def bar(self, work: Iterable, total: int | None = None, desc: str | None = None):
-        """The work with a progress bar around it, but for --quiet."""
-        from tqdm import tqdm
-
-        every = 2 if sys.stderr.isatty() else 30
-        return tqdm(work, desc, total, disable=self.options.quiet, file=sys.stderr, mininterval=every)
+    output: Path
+    seed: int
+    device: torch.device
+    precision: str
+    resume: bool
+    start: Path | None
+    quiet: bool
+    save_every: float
 
     @property
     def best_checkpoint(self) -> Path:
-        """Where it lies."""
+        """Path of the best checkpoint."""
         return self.output / "best.safetensors"
 
-    def write_measured(self, model: LocalizationModel | RetrievalModel, about: dict, measured: dict) -> None:
-        """The last of a run: the figures of all val photos, in metrics.json and in the checkpoint."""
-        save_checkpoint(model, self.best_checkpoint, {**about, "all_val": measured})
-        with atomic_write(self.output / "metrics.json") as temporary:
-            temporary.write_text(json.dumps(measured, indent=2) + "\n")
+    @property
+    def state_file(self) -> Path:
+        """Path of everything that a resumed run needs."""
+        return self.output / "last.pt"
 
-    def _save_checkpoint(self, measured: dict) -> None:
-        about = {
-            "recipe": self.name,
-            "settings": self.recipe.as_dict(),
-            "data": Path(self.options.data).name,
-            "train_photos": self.train_photos(),
-            "seed": self.options.seed,
-            **({"start": identity(self.start)} if self.start else {}),
-            "epoch": self.epoch,
-            "date": date.today().isoformat(),
-            "watched_val": measured,
-        }
-        save_checkpoint(self.model, self.best_checkpoint, about)
+    def bar(self, work: Iterable, description: str, total: int | None = None):
+        """The work with a progress bar around it, unless the run is quiet."""
+        from tqdm import tqdm
 
-    def _save_state(self) -> None:
-        state = {
-            "command": self._command(),
-            # A frozen backbone is what it was; of VGG it would be half a gigabyte.
-            "model": {name: tensor for name, tensor in self.model.state_dict().items() if self.learns(name)},
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "epoch": self.epoch,
-            "step_of_epoch": self.step_of_epoch,
-            "loss_of_epoch": self.loss_of_epoch,
-            "best": self.best,
-            "rows": self.rows,
-            "random": torch.get_rng_state(),
-            "random_of_device": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
-            **self.more_state(),
-        }
-        with atomic_write(self.output / "last.pt") as temporary:
-            torch.save(state, temporary)
+        interval = 2 if sys.stderr.isatty() else 30
+        return tqdm(work, description, total, disable=self.quiet, file=sys.stderr, mininterval=interval)
 
-    def _old_state(self) -> dict | None:
-        """What --resume goes on from; None for a new run. Raises CheckpointError where the two are confused."""
-        path = self.output / "last.pt"
-        if not self.options.resume:
-            if path.exists():
-                raise CheckpointError(
-                    f"{self.output} already holds a run; add --resume to go on, or name another --output."
-                )
-            return None
-        if not path.exists():
-            raise CheckpointError(f"There is no {path} to resume from; leave --resume out to start the run.")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch and its unpickler raise many kinds for a damaged file
-            raise CheckpointError(f"{path} cannot be read ({type(error).__name__}); start a new run.") from None
-        if state.get("command") != self._command():
+
+def open_run(
+    output: str | Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    resume: bool = False,
+    start: str | Path | None = None,
+    quiet: bool = False,
+    save_every: float = 180.0,
+) -> Run:
+    """A run in a folder, which is made where it is missing.
+
+    Raises SspeError for a seed, device, precision or folder that cannot be used, and CheckpointError where a new run
+    would overwrite an old one or there is none to resume.
+    """
+    if not 0 <= seed < 2**63:
+        raise SspeError(f"The seed is {seed}; give a whole number from 0 to 2^63 - 1.")
+    picked = pick_device(device)
+    output, start = Path(output), find_checkpoint(start, "retrieval") if start else None
+    run = Run(output, seed, picked, pick_precision(picked, precision), resume, start, quiet, save_every)
+    if run.state_file.exists() and not resume:
+        raise CheckpointError(f"{output} already holds a run; add --resume to go on, or name another --output.")
+    if resume and not run.state_file.exists():
+        raise CheckpointError(f"There is no {run.state_file} to resume from; leave --resume out to start the run.")
+    make_folder(output)
+    return run
+
+
+@dataclass
+class Progress:
+    """How far a run is: epochs done, steps done of the next one and the sum of their losses, and what came of them."""
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    best: float = -1.0
+    rows: list[dict] = field(default_factory=list)
+
+
+def train_epochs(task: Task, recipe: Recipe, data: TrainingData, run: Run) -> None:
+    """Every epoch that is left of a run; its best checkpoint is then ``run.best_checkpoint``.
+
+    Raises CheckpointError where a run is resumed that began with other settings or other data.
+    """
+    began_with = {**{key: value for key, value, _ in listed(recipe)}, **_circumstances(data, run)}
+    progress, (optimiser, schedule) = Progress(), task.optimiser(0)
+    if run.resume:
+        progress, optimiser, schedule = _restore(task, run, began_with)
+    log.info("%s in %s, %d epochs", run.device, run.precision, task.epochs)
+    while progress.epoch < task.epochs:
+        begun = saved = time.monotonic()
+        batches = task.batches(progress.epoch, progress.step)
+        task.model.train()
+        bar = run.bar(batches, f"epoch {progress.epoch + 1}/{task.epochs}")
+        for batch in _with_plain_errors(bar):
+            loss = task.loss(batch)
+            if loss.requires_grad:
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(task.trained.parameters(), LARGEST_GRADIENT)
+                optimiser.step()
+                schedule.step()
+            progress.loss += loss.item()
+            progress.step += 1
+            bar.set_postfix(loss=f"{progress.loss / progress.step:.4f}", refresh=False)
+            if time.monotonic() - saved > run.save_every:
+                _save_state(task, run, progress, optimiser, schedule, began_with)
+                saved = time.monotonic()
+        seconds, loss = time.monotonic() - begun, progress.loss / progress.step
+
+        figures = task.validate()
+        progress.epoch, progress.step, progress.loss = progress.epoch + 1, 0, 0.0
+        watched = {f"watched_{name}": round(value, 5) for name, value in figures.items()}
+        progress.rows.append({"epoch": progress.epoch, "loss": round(loss, 5), **watched, "seconds": round(seconds, 1)})
+        name, value = next(iter(figures.items()))
+        log.info(
+            "epoch %d: loss %.4f, watched %s %.4f, %.0f s", progress.epoch, loss, name.replace("_", " "), value, seconds
+        )
+        if value > progress.best:
+            progress.best = value
+            save_checkpoint(task.model, run.best_checkpoint, _about(recipe, data, run, progress.epoch, figures))
+        write_log(progress.rows, run.output)
+        optimiser, schedule = task.optimiser(progress.epoch)
+        _save_state(task, run, progress, optimiser, schedule, began_with)
+
+
+def _with_plain_errors(batches: Iterable) -> Iterable:
+    """The batches; a PhotoError of the process that reads ahead comes without its traceback in the text."""
+    try:
+        yield from batches
+    except PhotoError as error:
+        raise PhotoError(str(error).rpartition("PhotoError: ")[2].strip()) from None
+
+
+def _circumstances(data: TrainingData, run: Run) -> dict[str, Any]:
+    """What a resumed run must share with its beginning beside the recipe."""
+    return {
+        "seed": run.seed,
+        "precision": run.precision,
+        "data of fingerprint": data.fingerprint,
+        "start": identity(run.start) if run.start else None,
+    }
+
+
+def _about(recipe: Recipe, data: TrainingData, run: Run, epoch: int, figures: dict[str, float]) -> dict:
+    """What a checkpoint says of how it was made; no path of this machine among it."""
+    return {
+        "recipe": recipe.name,
+        "settings": recipe.as_dict(),
+        "data": data.name,
+        "train_photos": len(data.photos),
+        "seed": run.seed,
+        **({"start": identity(run.start)} if run.start else {}),
+        "epoch": epoch,
+        "date": date.today().isoformat(),
+        "watched_val": figures,
+    }
+
+
+def _save_state(
+    task: Task, run: Run, progress: Progress, optimiser: Optimizer, schedule: LRScheduler, began_with: dict
+) -> None:
+    state = {
+        "began_with": began_with,
+        "model": task.trained.state_dict(),  # not a frozen backbone, which of VGG would be half a gigabyte
+        "kept": task.kept,
+        "optimiser": optimiser.state_dict(),
+        "schedule": schedule.state_dict(),
+        "progress": asdict(progress),
+        "random": torch.get_rng_state(),
+        "random_of_device": torch.cuda.get_rng_state() if run.device.type == "cuda" else None,
+    }
+    with atomic_write(run.state_file) as temporary:
+        torch.save(state, temporary)
+
+
+def _restore(task: Task, run: Run, began_with: dict) -> tuple[Progress, Optimizer, LRScheduler]:
+    """Put the task where a run was left. Raises CheckpointError where that run began with something else."""
+    try:
+        state = torch.load(run.state_file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and its unpickler raise many kinds for a damaged file
+        raise CheckpointError(f"{run.state_file} cannot be read ({type(error).__name__}); start a new run.") from None
+    if "began_with" not in state:
+        raise CheckpointError(f"{run.state_file} was written by another version of sspe; start a new run.")
+    then = state["began_with"]
+    for name in {**began_with, **then}:
+        if then.get(name) != began_with.get(name):
             raise CheckpointError(
-                f"The run in {self.output} has other settings; resume it with the command it began with."
+                f"The run in {run.output} began with {name} {then.get(name)!r}, and this command has "
+                f"{began_with.get(name)!r}; resume it with the command it began with, or name another --output."
             )
-        return state
-
-    def _command(self) -> str:
-        """Everything a resumed run must share with its beginning, as text."""
-        o = self.options
-        data = [Path(o.data).name, o.train_split, o.val_split, o.limit, o.val_limit, o.incomplete]
-        return json.dumps([self.recipe.as_dict(), o.seed, data, identity(self.start) if self.start else None])
-
-    def resume(self) -> None:
-        """Go on where the run that --resume asks for was left; nothing where a new one begins."""
-        state, self._state = self._state, None
-        if state is None:
-            return
-        self.model.load_state_dict({**self.model.state_dict(), **state["model"]})
-        self.take_more_state(state)
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.epoch, self.step_of_epoch = state["epoch"], state["step_of_epoch"]
-        self.loss_of_epoch = state["loss_of_epoch"]
-        self.best, self.rows = state["best"], state["rows"]
-        torch.set_rng_state(state["random"])
-        if self.device.type == "cuda" and state["random_of_device"] is not None:
-            torch.cuda.set_rng_state(state["random_of_device"])
-        log.info("resumed at epoch %d, step %d", self.epoch + 1, self.step_of_epoch)
+    task.trained.load_state_dict(state["model"])
+    task.kept = state["kept"]
+    progress = Progress(**state["progress"])
+    optimiser, schedule = task.optimiser(progress.epoch)
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.load_state_dict(state["schedule"])
+    torch.set_rng_state(state["random"])
+    if run.device.type == "cuda" and state["random_of_device"] is not None:
+        torch.cuda.set_rng_state(state["random_of_device"])
+    log.info("resumed at epoch %d, step %d", progress.epoch + 1, progress.step)
+    return progress, optimiser, schedule
 
 
 def write_log(rows: Sequence[dict], folder: Path) -> None:
-    """Make both anew from one row an epoch, at least one; the loss and the first watched figure are drawn."""
+    """Write log.csv, one row per epoch, and curves.png, the loss and the first watched figure; at least one row."""
     from matplotlib.figure import Figure
 
     with atomic_write(folder / "log.csv") as temporary, temporary.open("w", newline="") as out:
@@ -249,3 +292,10 @@ def write_log(rows: Sequence[dict], folder: Path) -> None:
         axes.grid(alpha=0.3)
     with atomic_write(folder / "curves.png") as temporary:
         figure.savefig(temporary, dpi=120)
+
+
+def write_measures(model: LocalizationModel | RetrievalModel, about: dict, measured: dict, run: Run) -> None:
+    """The figures of all val photos, into metrics.json and the best checkpoint."""
+    save_checkpoint(model, run.best_checkpoint, {**about, "all_val": measured})
+    with atomic_write(run.output / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(measured, indent=2) + "\n")

@@ -1,16 +1,15 @@
-"""Optimiser and learning rate of a recipe, for what it trains of a model."""
+"""The optimiser and the schedule of learning rates that a recipe asks for."""
 
 import torch
-from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from sspe.models.localization import LocalizationModel
-from sspe.training.recipes import Recipe
+from sspe.training.recipes import LocalizationRecipe
 
 
-def make_optimiser(
-    model: LocalizationModel, recipe: Recipe, steps: int
-) -> tuple[list[nn.Parameter], torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """What is trained, its optimiser and its schedule, which is stepped after each of the ``steps`` of an epoch.
+def make_optimiser(model: LocalizationModel, recipe: LocalizationRecipe, steps: int) -> tuple[Optimizer, LRScheduler]:
+    """The optimiser of a recipe and its schedule, which is stepped after each of the ``steps`` of an epoch.
 
     The backbone's parameters that the recipe leaves alone are fixed.
     """
@@ -33,10 +32,10 @@ def make_optimiser(
         schedule = torch.optim.lr_scheduler.StepLR(optimiser, steps * recipe.decay_every, gamma=0.1)
     else:
         schedule = one_cycle(optimiser, steps * recipe.epochs, recipe.warm_up)
-    return backbone + branches, optimiser, schedule
+    return optimiser, schedule
 
 
-def one_cycle(optimiser: torch.optim.Optimizer, steps: int, warm_up: float) -> torch.optim.lr_scheduler.LRScheduler:
+def one_cycle(optimiser: Optimizer, steps: int, warm_up: float) -> LRScheduler:
     """Each group's learning rate rises for the share ``warm_up`` of the steps to what it is now, then falls to nothing.
 
     To be stepped after each of the ``steps``.

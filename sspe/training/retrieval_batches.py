@@ -7,60 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sspe.data.captions import CaptionedPhoto
 from sspe.models.losses import Matches
 from sspe.training.augmentation import random_window, recoloured
-from sspe.training.batches import SIDES, same_words_key
 from sspe.training.recipes import RetrievalRecipe
+from sspe.training.retrieval_data import DescribedPhoto, SentenceTable
 from sspe.vision.photo import open_photo, squeeze
-
-
-@dataclass(frozen=True)
-class DescribedPhoto:
-    """What training needs of a captioned photo.
-
-    Attributes:
-        sentences: its rows of the sentence table, each once.
-        sided: some sentence says left or right, so the photo must not be mirrored.
-    """
-
-    path: Path
-    sentences: np.ndarray
-    sided: bool
-
-
-class SentenceTable:
-    """The distinct sentences of a training set, each with its wording: equal where two of them read the same."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.wordings: list[int] = []
-        self._rows: dict[str, int] = {}
-        self._known: dict[str, int] = {}
-
-    def row(self, text: str) -> int:
-        """Index of a sentence, entered if it is new."""
-        if text not in self._rows:
-            self._rows[text] = len(self.texts)
-            self.texts.append(text)
-            self.wordings.append(self._known.setdefault(same_words_key(text), len(self._known)))
-        return self._rows[text]
-
-
-def described_photos(photos: Sequence[CaptionedPhoto]) -> tuple[list[DescribedPhoto], SentenceTable]:
-    """The photos for training, and the table of their sentences."""
-    table = SentenceTable()
-    found = []
-    for photo in photos:
-        rows = np.array(list(dict.fromkeys(table.row(text) for text in photo.sentences)))
-        found.append(DescribedPhoto(photo.path, rows, any(SIDES.search(text) for text in photo.sentences)))
-    return found, table
 
 
 @dataclass(frozen=True)
@@ -69,8 +25,8 @@ class PhotoExample:
 
     Attributes:
         seen: (side, side, 3) uint8, or (D,) float32, the feature of a backbone that is not trained.
-        sentences: (S,) int64 rows of the sentence table, those that were drawn.
-        all_sentences: (C,) int64, all of the photo's.
+        sentences: (S,) int64 rows of the sentence table: the sentences drawn for this step.
+        all_sentences: (C,) int64 rows of all of the photo's sentences.
     """
 
     seen: torch.Tensor
@@ -137,8 +93,8 @@ class PhotoBatch:
 class PhotoCollate:
     """Examples -> :class:`PhotoBatch`.
 
-    A sentence matches every photo that was described in its words, be it by another of the photo's sentences than those
-    drawn, and no other photo: what two photos are both said to be is one sentence with two photos.
+    A sentence matches every photo that has a caption of the same words, among the captions that were not drawn as well,
+    and no other photo: a caption that two photos share is one sentence with two photos.
     """
 
     def __init__(self, table: SentenceTable):
@@ -149,10 +105,10 @@ class PhotoCollate:
         wording = self.wordings[sentences]
         photos = torch.arange(len(examples))
         owner = torch.repeat_interleave(photos, torch.tensor([len(e.sentences) for e in examples]))  # (M,)
-        said = self.wordings[torch.cat([e.all_sentences for e in examples])]  # (C,)
-        sayer = torch.repeat_interleave(photos, torch.tensor([len(e.all_sentences) for e in examples]))
-        heard = (wording[:, None] == said[None]).float()  # (M, C)
-        positive = (heard @ (sayer[:, None] == photos[None]).float()) > 0  # (M, N)
+        captions = self.wordings[torch.cat([e.all_sentences for e in examples])]  # (C,)
+        caption_owner = torch.repeat_interleave(photos, torch.tensor([len(e.all_sentences) for e in examples]))
+        same_wording = (wording[:, None] == captions[None]).float()  # (M, C)
+        positive = (same_wording @ (caption_owner[:, None] == photos[None]).float()) > 0  # (M, N)
         same_photo = owner[:, None] == photos[None]
         matches = Matches(positive, ~positive, same_photo, wording[:, None] == wording[None])
         return PhotoBatch(torch.stack([e.seen for e in examples]), sentences, matches)

@@ -6,8 +6,7 @@ import ablation
 import pytest
 
 import sspe.train
-import sspe.training.loop
-from sspe.training.localization import LocalizationRun
+from sspe.training.localization import LocalizationTask
 from sspe.training.recipes import recipe
 
 TINY = ["--limit", "6", "--val-limit", "3", "--device", "cpu", "--quiet"]
@@ -70,7 +69,7 @@ def test_rows_are_trained_once_and_printed(scenes, vectors, tmp_path, capsys, mo
     made_by_hand["text"]["vectors"] = list(made_by_hand["text"]["vectors"])
     assert told == made_by_hand and (options.limit, options.seed) == (6, 0)
 
-    monkeypatch.setattr(LocalizationRun, "__init__", lambda *_: pytest.fail("a finished row was run again"))
+    monkeypatch.setattr(LocalizationTask, "__init__", lambda *_: pytest.fail("a finished row was run again"))
     assert run(scenes, vectors, tmp_path, "--rows", "linear", "mean", "proposals", "--seeds", "2") == 0
     assert capsys.readouterr().out == printed
     assert run(scenes, vectors, tmp_path, "--print") == 0
@@ -84,26 +83,21 @@ def bounds(lines):
     return [(line.split("with ")[1].split()[0], line.split("bound ")[1].split(")")[0]) for line in rows]
 
 
-def test_a_row_that_was_stopped_goes_on(scenes, vectors, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sspe.training.loop, "SAVE_EVERY", -1.0)
+def test_a_row_that_was_stopped_goes_on(scenes, vectors, tmp_path, monkeypatch, caplog):
+    def stop(self):
+        raise KeyboardInterrupt
+
+    two = ["--rows", "base", "--set", "epochs=2"]
     with monkeypatch.context() as patch:
-        whole, calls = LocalizationRun.step, []
-
-        def interrupted(self, *arguments):
-            calls.append(1)
-            if len(calls) == 2:
-                raise KeyboardInterrupt
-            return whole(self, *arguments)
-
-        patch.setattr(LocalizationRun, "step", interrupted)
+        validate = LocalizationTask.validate
+        epochs = iter([validate, stop])
+        patch.setattr(LocalizationTask, "validate", lambda self: next(epochs)(self))
         with pytest.raises(KeyboardInterrupt):
-            run(scenes, vectors, tmp_path, "--rows", "base")
-    resumed = []
-    whole_resume = LocalizationRun.resume
-    monkeypatch.setattr(
-        LocalizationRun, "resume", lambda self: (whole_resume(self), resumed.append(self.step_of_epoch))
-    )
-    assert run(scenes, vectors, tmp_path, "--rows", "base") == 0 and resumed == [1]
+            run(scenes, vectors, tmp_path, *two)
+    assert not (tmp_path / "runs" / "base-0" / "metrics.json").exists()
+    with caplog.at_level("INFO"):
+        assert run(scenes, vectors, tmp_path, *two) == 0
+    assert "resumed at epoch 2" in caplog.text
 
 
 def test_a_row_that_fails_leaves_the_others(scenes, vectors, tmp_path, monkeypatch, capsys):

@@ -7,8 +7,8 @@ import pytest
 
 import sspe.train
 from sspe.checkpoint import load_checkpoint
-from sspe.training.recipes import retrieval_recipe
-from sspe.training.retrieval import RetrievalRun
+from sspe.training.recipes import recipe
+from sspe.training.retrieval import RetrievalTask
 
 TINY = ["--limit", "8", "--val-limit", "4", "--device", "cpu", "--quiet"]
 for change in ("photos.backbone=efficientnet_lite0", "photos.side=64", "frozen_epochs=2", "frozen_batch=4",
@@ -29,7 +29,7 @@ def test_every_row_has_a_recipe_and_a_name_of_its_own():
     names = [row.name for row in ablation.ROWS]
     assert len(set(names)) == len(names) and len({(row.recipe, row.changes) for row in ablation.ROWS}) == len(names)
     for row in ablation.ROWS:
-        made = retrieval_recipe(row.recipe, [change.format(vectors="v.txt") for change in row.changes])
+        made = recipe(row.recipe, [change.format(vectors="v.txt") for change in row.changes], "retrieval")
         assert ("minilm" in made.text.encoder) == ("has seen these captions" in row.about)
         assert bool(made.epochs) == (row.group == "fine-tuned")
         structured = "structure" in row.about
@@ -54,11 +54,11 @@ def test_rows_are_trained_once_and_printed(scenes, vectors, tmp_path, capsys, mo
     command = next(line for line in lines if "network.hidden=0" in line)
     options = sspe.train.parser().parse_args(shlex.split(command)[2:])
     about = load_checkpoint(tmp_path / "runs" / "linear-0" / "best.safetensors", "retrieval")[1]
-    by_hand = retrieval_recipe(options.recipe, options.set).as_dict()
+    by_hand = recipe(options.recipe, options.set, options.task).as_dict()
     by_hand["text"]["vectors"] = list(by_hand["text"]["vectors"])
     assert about["settings"] == by_hand and (options.limit, options.seed, options.task) == (8, 0, "retrieval")
 
-    monkeypatch.setattr(RetrievalRun, "__init__", lambda *_: pytest.fail("a finished row was run again"))
+    monkeypatch.setattr(RetrievalTask, "__init__", lambda *_: pytest.fail("a finished row was run again"))
     assert run(scenes, vectors, tmp_path, *asked) == 0
     assert capsys.readouterr().out == printed
     assert run(scenes, vectors, tmp_path, "--print") == 0

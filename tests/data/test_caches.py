@@ -139,7 +139,7 @@ def test_by_default_it_lies_in_the_cache_folder(path, monkeypatch, tmp_path):
     assert len(files(tmp_path / "own" / "photos")) == 1
 
 
-def test_prepare_makes_what_is_missing_in_other_processes(store, path, tmp_path, opened):
+def test_prepare_makes_what_is_missing(store, path, tmp_path, opened):
     second, third = draw(tmp_path / "b.png", 1), draw(tmp_path / "c.png", 2)
     store.get(path)
     told = []
@@ -157,16 +157,22 @@ def test_prepare_makes_what_is_missing_in_other_processes(store, path, tmp_path,
     assert told == [2]  # nothing was missing
 
 
-def test_a_photo_that_fails_in_another_process_is_named_here(store, tmp_path):
+def test_a_photo_that_cannot_be_prepared_is_named(store, tmp_path):
     (tmp_path / "b.png").write_text("no picture")
     with pytest.raises(PhotoError, match=r"b\.png is not a picture"):
         store.prepare([tmp_path / "b.png"])
 
 
-def test_a_worker_does_not_import_torch():
-    """Its import would cost each worker seconds and memory."""
-    code = "import sys, sspe.data.caches; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+def test_proposals_can_be_prepared_by_a_script(path, tmp_path):
+    """A script that calls on import, without `if __name__ == "__main__"`, as a notebook's or a snippet's lines do."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nfrom sspe.data.caches import FeatureStore\n"
+        "from sspe.settings import EdgeBoxesSettings\n"
+        "store = FeatureStore(32, EdgeBoxesSettings(count=5), Path(sys.argv[1]))\nstore.prepare([Path(sys.argv[2])])\n"
+    )
+    subprocess.run([sys.executable, script, tmp_path / "made", path], check=True, timeout=60)
+    assert len(files(tmp_path / "made")) == 1
 
 
 # Frozen features

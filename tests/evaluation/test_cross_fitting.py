@@ -1,20 +1,14 @@
 """Fitting the two probabilities: the weights by a direct computation, and that a photo is judged by the others' fit."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
 
-from sspe.data import open_dataset
-from sspe.data.caches import FeatureStore
 from sspe.errors import DataError
-from sspe.evaluation import cross_fitting as calibration
-from sspe.evaluation.answers import AbsentResult, Judged, localize_annotated
-from sspe.evaluation.cross_fitting import FOLDS, calibrate, fit, make_bank
-from sspe.evaluation.measures import measure_localization
+from sspe.evaluation import cross_fitting
+from sspe.evaluation.answers import AbsentResult, Judged
+from sspe.evaluation.cross_fitting import FOLDS, fit
 from sspe.models.calibration import EVIDENCE, RIDGE, logistic, unfitted
-from sspe.vision.photo import open_photo
 
 F = len(EVIDENCE)
 BANK = torch.eye(4)
@@ -103,8 +97,8 @@ def test_what_can_be_told_apart_is(cases):
 def test_a_photo_is_judged_by_the_fit_on_the_others(cases, problem, monkeypatch):
     known, right, unknown, photos = problem
     known[:, 9] = unknown[:, 9] = [int(photo) for photo in photos]  # which photo a row is of
-    seen, whole = [], calibration._fitted
-    monkeypatch.setattr(calibration, "_fitted", lambda e, true: seen.append(set(e[:, 9])) or whole(e, true))
+    seen, whole = [], cross_fitting.fit_weights
+    monkeypatch.setattr(cross_fitting, "fit_weights", lambda e, true: seen.append(set(e[:, 9])) or whole(e, true))
     fit(cases(known, right, photos), absent_cases(unknown, photos), BANK)
     everyone = set(range(20))
     assert len(seen) == 2 * (FOLDS + 1)
@@ -141,59 +135,3 @@ def test_too_little_to_fit_is_said_in_a_sentence(cases, problem):
 def test_an_unfitted_calibration_knows_nothing():
     confidence, present = unfitted(BANK).probabilities(np.random.default_rng(0).normal(size=(3, F)))
     assert confidence.tolist() == present.tolist() == [0.5] * 3
-
-
-# On drawn scenes
-
-
-@pytest.fixture
-def scene(make_localization_model, scenes, cache):
-    """A model, train and val photos, and a store of their proposals."""
-    model = make_localization_model(refiner=0).for_inference("cpu", "float32")
-    store = FeatureStore(96, model.settings.proposals)
-    return model, open_dataset(scenes, "train", limit=3), open_dataset(scenes, "val"), store
-
-
-def test_the_bank_holds_regions_of_the_photos(scene, monkeypatch):
-    model, train, _, store = scene
-    bank = make_bank(model, train, store)
-    assert bank.shape == (3 * calibration.BANK_REGIONS, 24) and bank.dtype == torch.float32
-    assert torch.equal(bank, make_bank(model, train, store))
-    assert not torch.equal(bank, make_bank(model, train, store, seed=1))
-    of_photos = []
-    for photo in train:
-        pixels = open_photo(photo.path)
-        boxes = store.get(photo.path).boxes * np.array([*pixels.shape[1::-1]] * 2, np.float32)
-        of_photos.append(model.embed_regions(pixels, boxes).embeddings)
-    for of_photo, part in zip(of_photos, bank.split(calibration.BANK_REGIONS), strict=True):
-        nearest = part @ of_photo.T
-        assert nearest.max(dim=1).values.min() > 0.999
-        assert len(set(nearest.argmax(dim=1).tolist())) > calibration.BANK_REGIONS // 2  # not one region many times
-    monkeypatch.setattr(calibration, "BANK_PHOTOS", 2)
-    assert len(make_bank(model, train, store)) == 2 * calibration.BANK_REGIONS
-
-
-def test_calibrating_a_pipeline(scene):
-    model, train, val, store = scene
-    plain = measure_localization(localize_annotated(model, val, store)[0])
-    measured = calibrate(model, train, val, store)
-    assert {name: measured[name] for name in plain} == plain and set(measured) - set(plain) == {"confidence", "present"}
-    assert measured["confidence"]["count"] == measured["phrases"]
-    assert measured["confidence"]["rate"] == pytest.approx(
-        (measured["recall_at_1"] + measured["recall_at_1_without_sentence"]) / 2, abs=0.1
-    )
-    assert measured["present"]["rate"] == pytest.approx(0.5, abs=0.05)
-    weights = model.calibration.present
-    assert weights.shape == (F + 1,) and weights.abs().max() > 0
-    results, _ = localize_annotated(model, val[:1], store)
-    assert all(0 < r.judged.present < 1 and 0 < r.judged.confidence < 1 for r in results)
-    assert len({r.judged.present for r in results}) > 1
-
-
-def test_too_few_photos_leave_a_pipeline_uncalibrated(scene, caplog):
-    model, train, val, store = scene
-    with caplog.at_level(logging.WARNING):
-        measured = calibrate(model, train, val[:4], store)
-    assert model.calibration is None and "present" not in measured and "confidence" not in measured
-    assert measured == measure_localization(localize_annotated(model, val[:4], store)[0])
-    assert "cannot be fitted on 4 photos" in caplog.text

@@ -12,14 +12,15 @@ import torch
 import sspe.evaluate
 import sspe.localize
 import sspe.train
-import sspe.training.loop
 from sspe.data.synthetic.scenes import write_synthetic
 from sspe.localizer import Localizer
 from sspe.retriever import Retriever
 from sspe.settings import TextSettings
 from sspe.text.context import ALONE, Context
 from sspe.text.encoders import create_text_encoder
-from sspe.training.localization import LocalizationRun
+from sspe.training import train
+from sspe.training.localization import LocalizationTask
+from sspe.training.recipes import recipe
 
 DEVICE = "cuda"
 pytestmark = [
@@ -59,10 +60,9 @@ def test_training_writes_its_files(run):
 
 
 def test_a_run_goes_on_where_it_was_stopped(scenes, tmp_path, monkeypatch):
-    line = ["--data", scenes, "--recipe", "synthetic", "--device", DEVICE, "--output", tmp_path / "run", "--quiet"]
-    line += ["--set", "epochs=1", "--set", "regions.side=96", "--set", "proposals.count=40", "--set", "batch=4"]
-    line = [str(part) for part in line]
-    whole, calls = LocalizationRun.step, []
+    made = recipe("synthetic", ["epochs=1", "regions.side=96", "proposals.count=40", "batch=4"])
+    run = {"recipe": made, "data": scenes, "output": tmp_path / "run", "device": DEVICE, "quiet": True}
+    whole, calls = LocalizationTask.loss, []
 
     def stopped(self, batch):
         calls.append(1)
@@ -70,12 +70,12 @@ def test_a_run_goes_on_where_it_was_stopped(scenes, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return whole(self, batch)
 
-    monkeypatch.setattr(sspe.training.loop, "SAVE_EVERY", -1.0)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalizationRun, "step", stopped)
-        assert sspe.train.main(line) == 130
+        patch.setattr(LocalizationTask, "loss", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(**run, save_every=-1.0)
     # What follows is not the very run that was stopped: on CUDA the gradient of RoIAlign adds up in any order.
-    assert sspe.train.main([*line, "--resume"]) == 0
+    train(**run, resume=True)
     assert (tmp_path / "run" / "metrics.json").exists()
 
 

@@ -1,4 +1,4 @@
-"""Recipes: what each name means, changes by --set, and what is refused."""
+"""Recipes of both tasks: what each name means, the paper's values, and what is refused."""
 
 import dataclasses
 import json
@@ -6,17 +6,35 @@ import json
 import pytest
 
 from sspe.errors import SspeError
-from sspe.training.recipes import RECIPES, Recipe, recipe
+from sspe.training.recipes import RECIPES, LocalizationRecipe, RetrievalRecipe, recipe
+
+EVERY = [(task, name) for task, recipes in RECIPES.items() for name in recipes]
 
 
 def test_names():
-    assert {"default", "frozen", "synthetic"} <= set(RECIPES)
-    assert recipe("default") == Recipe()
-    assert recipe("frozen").fine_tune is False and Recipe().fine_tune is True
+    assert list(RECIPES["localization"]) == ["default", "short", "frozen", "ablation", "paper", "synthetic"]
+    assert list(RECIPES["retrieval"]) == ["retrieval", "retrieval-frozen"]
+    assert recipe("default") == LocalizationRecipe() and recipe("retrieval", task="retrieval") == RetrievalRecipe()
+    assert recipe("short") == dataclasses.replace(LocalizationRecipe(), epochs=4)
+    assert recipe("frozen").fine_tune is False and LocalizationRecipe().fine_tune is True
     assert (recipe("synthetic").regions.side, recipe("synthetic").proposals.count) == (224, 100)
-    assert recipe("short") == dataclasses.replace(Recipe(), epochs=recipe("short").epochs)
-    assert recipe("short").epochs < Recipe().epochs
-    assert len({json.dumps(recipe(name).as_dict()) for name in RECIPES}) == len(RECIPES)
+    assert recipe("retrieval-frozen", task="retrieval").epochs == 0
+    assert RetrievalRecipe().epochs and RetrievalRecipe().frozen_epochs
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+def test_every_recipe_passes_its_own_checks_has_a_line_and_is_plain_values(task, name):
+    made = recipe(name, ["loss.margin=0.3"], task)
+    assert recipe(name, task=task) == RECIPES[task][name]
+    assert made.name == name and made.summary and "\n" not in made.summary
+    assert json.loads(json.dumps(made.as_dict()))["loss"]["margin"] == 0.3
+    assert not {"name", "summary"} & set(made.as_dict())
+
+
+@pytest.mark.parametrize(("task", "names"), [(task, ", ".join(recipes)) for task, recipes in RECIPES.items()])
+def test_an_unknown_name_lists_those_that_exist(task, names):
+    with pytest.raises(SspeError, match=f"no recipe 'best' for {task}; choose one of {names}"):
+        recipe("best", task=task)
 
 
 def test_defaults_of_the_full_pipeline():
@@ -25,130 +43,105 @@ def test_defaults_of_the_full_pipeline():
     assert 0 < r.alone < 1 and 0 < r.zoom < 1 and r.refined_iou < r.positive_iou
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_passes_its_own_checks(name):
-    assert recipe(name) == RECIPES[name]
-    assert recipe(name, ["epochs=2"]).epochs == 2
+def test_the_papers_recipe_is_the_papers():
+    """Values remembered from the paper's text, or verified in code of its authors; docs/paper_to_code.md has both."""
+    r = recipe("paper")
+    # The network: fc 2048, fc 512, the embedding network alone, with the released code's dropout.
+    assert (r.network.kind, r.network.hidden, r.network.embedding, r.network.dropout) == ("embedding", 2048, 512, 0.5)
+    # The objective: m = 0.1, weights 1, lambda 1 = 2, lambda 2 = 0.1, lambda 3 = 0.2, K = 50.
+    assert (r.loss.margin, r.loss.region_anchor, r.loss.phrase_anchor, r.loss.top_k) == (0.1, 1, 2, 50)
+    assert (r.loss.region_structure, r.loss.phrase_structure) == (0.1, 0.2)
+    # Training: SGD with momentum 0.9 from 0.1, a tenth every ten of 30 epochs, decay 5e-4, 1,500 pairs per batch.
+    assert (r.optimiser, r.momentum, r.branch_lr, r.decay_every, r.epochs) == ("sgd", 0.9, 0.1, 10, 30)
+    assert (r.weight_decay, r.batch * r.regions_per_phrase) == (5e-4, 1500)
+    # At most ten regions per phrase, positives from an IoU of 0.7, negatives below 0.3.
+    assert (r.regions_per_phrase, r.positive_iou, r.negative_iou) == (10, 0.7, 0.3)
+    # Features: VGG-16, frozen; HGLMM of 30 centres, after PCA 6,000 numbers; 200 Edge Boxes.
+    assert (r.regions.backbone, r.regions.mode, r.fine_tune) == ("vgg16", "roi", False)
+    assert (r.text.encoder, r.text.centres, r.text.pca) == ("hglmm", 30, 6000)
+    boxes = r.proposals
+    assert (boxes.count, boxes.alpha, boxes.beta, boxes.eta, boxes.min_score) == (200, 0.65, 0.65, 1, 0.01)
 
 
-def test_unknown_name_lists_those_that_exist():
-    with pytest.raises(
-        SspeError, match="no recipe 'best'; choose one of default, short, frozen, ablation, paper, synthetic"
-    ):
-        recipe("best")
+@pytest.mark.parametrize("name", ["paper", "ablation"])
+def test_what_the_paper_does_not_have_is_left_out(name):
+    r = recipe(name)
+    assert not (r.loss.same_photo or r.network.refiner or r.regions.geometry or r.regions.surroundings)
+    assert not (r.text.context or r.text.head or r.calibrated or r.mining_epoch or r.fine_tune) and r.alone == 1
+    assert not (r.flip or r.colour) and r.zoom == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "path", "value"),
-    [
-        ("epochs=3", "epochs", 3),
-        ("backbone_lr=1e-5", "backbone_lr", 1e-5),
-        ("warm_up=0", "warm_up", 0.0),
-        ("network.hidden=0", "network.hidden", 0),
-        ("optimiser=sgd", "optimiser", "sgd"),
-        ("calibrated=false", "calibrated", False),
-        ("regions.weights=vgg.pth", "regions.weights", "vgg.pth"),
-        ("zoom=1", "zoom", 1.0),
-        ("alone=0", "alone", 0.0),
-        ("sampled_near=0.25", "sampled_near", 0.25),
-        ("network.refiner=0", "network.refiner", 0),
-        ("regions.surroundings=0", "regions.surroundings", 0),
-        ("text.context=0", "text.context", 0),
-        ("loss.refinement=0.5", "loss.refinement", 0.5),
-        ("flip=0", "flip", False),
-        ("text.head=True", "text.head", True),
-        (" loss.margin = 0.2 ", "loss.margin", 0.2),
-        ("loss.top_k=7", "loss.top_k", 7),
-        ("regions.backbone=efficientnet_lite1", "regions.backbone", "efficientnet_lite1"),
-        ("text.vectors=a.txt,b.txt", "text.vectors", ("a.txt", "b.txt")),
-        ("text.vectors=", "text.vectors", ()),
-        ("proposals.forest=a=b.yml", "proposals.forest", "a=b.yml"),
-        ("proposals.forest=none", "proposals.forest", None),
-    ],
-)
-def test_a_change_keeps_the_type_and_nothing_else_changes(change, path, value):
-    changed, old = recipe("synthetic", [change]).as_dict(), recipe("synthetic").as_dict()
-    new, _ = taken_out(changed, path), taken_out(old, path)
-    assert new == value and type(new) is type(value)
-    assert changed == old
+def test_the_loss_of_retrieval_in_the_words_of_regions():
+    changes = ["photo_anchor=2", "sentence_anchor=3", "photo_structure=4", "sentence_structure=5", "top_k=6"]
+    terms = recipe("retrieval", [f"loss.{change}" for change in changes], "retrieval").loss.terms
+    assert (terms.region_anchor, terms.phrase_anchor, terms.region_structure, terms.phrase_structure) == (2, 3, 4, 5)
+    assert (terms.top_k, terms.same_photo, terms.margin) == (6, 0, 0.1)
 
 
-def taken_out(settings: dict, path: str):
-    """The value at "group.name", which is no longer there afterwards."""
-    *groups, name = path.split(".")
-    for group in groups:
-        settings = settings[group]
-    return settings.pop(name)
-
-
-def test_changes_add_up_and_the_last_one_counts():
+def test_changes_add_up_and_leave_the_recipe_as_it_was():
     made = recipe("frozen", ["epochs=3", "loss.margin=0.3", "epochs=5", "loss.top_k=9"])
     assert (made.epochs, made.loss.margin, made.loss.top_k, made.batch) == (5, 0.3, 9, 64)
-    assert recipe("frozen").epochs == 12  # the recipe itself is as it was
+    assert recipe("frozen").epochs == 12
+
+
+def test_runs_that_read_the_same_data_are_known():
+    base = recipe("ablation")
+    assert base.reads == recipe("ablation", ["loss.margin=0.3", "epochs=9"]).reads
+    for change in ("text.context=3", "proposals.count=50", "regions.side=96", "regions_per_phrase=3"):
+        assert base.reads != recipe("ablation", [change]).reads
+    retrieval = recipe("retrieval", task="retrieval")
+    assert retrieval.reads == recipe("retrieval", ["photos.side=64"], "retrieval").reads
+    assert retrieval.reads != recipe("retrieval", ["text.encoder=mean"], "retrieval").reads
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("changes", "words"),
     [
-        ("epochs", "--set takes key=value, for example loss.margin=0.2, and got 'epochs'"),
-        ("margin=0.2", "no setting 'margin'; 'margin' must be one of alone, backbone_lr, batch"),
-        ("loss.margins=0.2", "no setting 'loss.margins'; 'margins' must be one of margin"),
-        ("loss=0.2", "'loss' is a group of settings; set one of loss.margin"),
-        ("epochs.margin=0.2", "no setting 'epochs.margin'; 'epochs' holds a single value"),
-        ("loss.margin.x=0.2", "no setting 'loss.margin.x'"),
-        ("=2", "no setting ''"),
-        ("epochs=2.5", "epochs is 4 so far, and '2.5' is no whole number"),
-        ("epochs=", "'' is no whole number"),
-        ("loss.margin=wide", "loss.margin is 0.1 so far, and 'wide' is no number"),
-        ("loss.margin=nan", "'nan' is no number"),
-        ("branch_lr=inf", "'inf' is no number"),
-        ("flip=perhaps", "'perhaps' is neither true nor false"),
         ("epochs=0", "epochs is 0; it must be at least 1"),
         ("batch=-4", "batch is -4; it must be at least 1"),
-        ("regions.side=0", "regions.side is 0; it must be at least 1"),
-        ("proposals.count=0", "proposals.count is 0; it must be at least 1"),
+        ("regions.side=0", "regions.side is 0; it must be at least 32"),
         ("branch_lr=-1", "branch_lr is -1.0; it must be at least 0"),
-        ("network.dropout=1.5", "network.dropout is 1.5; it must be from 0 to 1"),
         ("warm_up=2", "warm_up is 2.0; it must be from 0 to 1"),
-        ("alone=1.1", "alone is 1.1; it must be from 0 to 1"),
-        ("sampled_near=-0.1", "sampled_near is -0.1; it must be from 0 to 1"),
-        ("refined_iou=2", "refined_iou is 2.0; it must be from 0 to 1"),
-        ("zoom=1.5", "zoom is 1.5; it must be from 0 to 1"),
-        ("network.refiner=-1", "network.refiner is -1; it must be at least 0"),
-        ("regions.surroundings=-1", "regions.surroundings is -1; it must be at least 0"),
-        ("regions.margin=-0.5", "regions.margin is -0.5; it must be at least 0"),
-        ("text.context=-2", "text.context is -2; it must be at least 0"),
-        ("loss.refinement=-1", "loss.refinement is -1.0; it must be at least 0"),
+        ("optimiser=adam", "optimiser is 'adam'; choose one of adamw, sgd"),
+        ("margin=0.2", "no setting 'margin'; 'margin' must be one of alone, backbone_lr, batch"),
+        ("name=mine", "no setting 'name'"),
         ("fine_tune=false", "with fine_tune=false or regions.mode=crops set regions.surroundings=0"),
         ("regions.mode=crops", "with fine_tune=false or regions.mode=crops set regions.surroundings=0"),
+        ("regions.mode=crops regions.surroundings=0", "Crops are not fine-tuned: set fine_tune=false"),
         ("negative_iou=0.9", "negative_iou is 0.9 and positive_iou is 0.6"),
         ("mining_epoch=2", "set fine_tune=false or mining_epoch=0"),
         ("network.kind=cca", "with network.kind=cca set fine_tune=false and network.refiner=0"),
-        ("network.kind=other", "network.kind is 'other'; choose one of embedding, similarity, cca"),
-        ("optimiser=adam", "optimiser is 'adam'; choose one of adamw, sgd"),
-        ("mined=0", "mined is 0; it must be at least 1"),
-        ("momentum=2", "momentum is 2.0; it must be from 0 to 1"),
-        ("loss.region_structure=-1", "loss.region_structure is -1.0; it must be at least 0"),
-        ("text.pca=0", "text.pca is 0; it must be at least 1"),
-        ("regions.mode=windows", "regions.mode is 'windows'; choose one of roi, crops"),
     ],
 )
-def test_changes_that_cannot_be_made(change, told):
+def test_changes_that_no_localization_run_could_use(changes, words):
     with pytest.raises(SspeError) as error:
-        recipe("synthetic", [change])
-    assert told in str(error.value) and "\n" not in str(error.value)
+        recipe("synthetic", changes.split())
+    assert words in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("change", ["fine_tune=false", "regions.mode=crops"])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ("frozen_epochs=0 epochs=0", "both 0; nothing would be trained"),
+        ("frozen_epochs=-1", "frozen_epochs is -1; it must be at least 0"),
+        ("batch=1", "batch is 1; it must be at least 2"),
+        ("frozen_batch=1", "frozen_batch is 1; it must be at least 2"),
+        ("sentences=1", "needs two of each photo: set sentences=2 or loss.sentence_structure=0"),
+        ("photos.views=crops", "Ten crops are not fine-tuned"),
+        ("network.kind=similarity", "network.kind is 'similarity'; choose one of embedding, cca"),
+        ("network.kind=none", "network.kind is 'none'; choose one of embedding, cca"),
+        ("network.kind=cca", "with network.kind=cca set epochs=0"),
+        ("network.refiner=8", "set network.refiner=0, text.context=0"),
+        ("text.context=5", "set network.refiner=0, text.context=0"),
+        ("loss.region_anchor=1", "no setting 'loss.region_anchor'"),
+    ],
+)
+def test_changes_that_no_retrieval_run_could_use(changes, words):
+    with pytest.raises(SspeError) as error:
+        recipe("retrieval", changes.split(), "retrieval")
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", ["fine_tune=false", "fine_tune=false regions.mode=crops"])
 def test_without_surroundings_the_backbone_may_stand_still_or_look_at_crops(change):
-    key, _, value = change.partition("=")
-    made = recipe("synthetic", [change, "regions.surroundings=0"]).as_dict()
-    assert made["regions"]["surroundings"] == 0 and str(taken_out(made, key)).lower() == value
-    with pytest.raises(SspeError, match=r"^The surroundings of a region are learnt .* set regions\.surroundings=0\.$"):
-        recipe("frozen", ["regions.surroundings=8"])
-
-
-def test_settings_are_plain_values():
-    for name in RECIPES:
-        settings = recipe(name).as_dict()
-        assert json.loads(json.dumps(settings))["loss"]["margin"] == settings["loss"]["margin"]
+    assert recipe("synthetic", [*change.split(), "regions.surroundings=0"]).regions.surroundings == 0

@@ -8,11 +8,12 @@ from PIL import Image
 from sspe.data.captions import CaptionedPhoto
 from sspe.models.losses import phrase_neighbours, region_neighbours
 from sspe.training.batches import same_words_key
-from sspe.training.recipes import retrieval_recipe
-from sspe.training.retrieval_batches import PhotoCollate, PhotoExample, PhotoSentenceDataset, described_photos
+from sspe.training.recipes import recipe as named
+from sspe.training.retrieval_batches import PhotoCollate, PhotoExample, PhotoSentenceDataset
+from sspe.training.retrieval_data import described_photos
 from sspe.vision.photo import open_photo, squeeze
 
-SAID = (
+CAPTIONS = (
     ("A dog runs.", "The dog, running.", "A brown dog."),
     ("A man sits.", "a dog runs", "A man on a bench."),
     ("Two birds.", "Birds fly left.", "Two birds."),
@@ -22,9 +23,9 @@ SAID = (
 
 @pytest.fixture
 def files(tmp_path):
-    """A photo file a row of `SAID`, each of another size, dark on the left and bright on the right."""
+    """A photo file a row of `CAPTIONS`, each of another size, dark on the left and bright on the right."""
     found = []
-    for i in range(len(SAID)):
+    for i in range(len(CAPTIONS)):
         ramp = np.linspace(0, 255, 60 + 20 * i).astype(np.uint8)
         Image.fromarray(np.repeat(np.repeat(ramp[None, :, None], 50, axis=0), 3, axis=2)).save(tmp_path / f"{i}.png")
         found.append(tmp_path / f"{i}.png")
@@ -33,18 +34,18 @@ def files(tmp_path):
 
 @pytest.fixture
 def described(files):
-    return described_photos([CaptionedPhoto(str(i), files[i], said) for i, said in enumerate(SAID)])
+    return described_photos([CaptionedPhoto(str(i), files[i], sentences) for i, sentences in enumerate(CAPTIONS)])
 
 
 def recipe(*changes):
-    return retrieval_recipe("retrieval", ["photos.side=32", *changes])
+    return named("retrieval", ["photos.side=32", *changes], "retrieval")
 
 
 def test_the_table_has_every_sentence_once(described):
     photos, table = described
     assert len(table.texts) == len(set(table.texts)) == 11
     assert [[table.texts[row] for row in photo.sentences] for photo in photos] == [
-        list(dict.fromkeys(said)) for said in SAID
+        list(dict.fromkeys(sentences)) for sentences in CAPTIONS
     ]
     assert [photo.sided for photo in photos] == [False, False, True, False]
 
@@ -66,7 +67,7 @@ def test_matches_are_as_the_words_say(described, sentences):
         assert m == sum(min(sentences, len(photo.sentences)) for photo in photos)
         for i in range(m):
             for j in range(n):
-                fits = same_words_key(texts[i]) in {same_words_key(text) for text in SAID[j]}
+                fits = same_words_key(texts[i]) in {same_words_key(text) for text in CAPTIONS[j]}
                 assert batch.matches.positive[i, j] == fits and batch.matches.negative[i, j] == (not fits)
             for j in range(m):
                 assert batch.matches.same_words[i, j] == (same_words_key(texts[i]) == same_words_key(texts[j]))
@@ -118,7 +119,7 @@ def test_a_photo_as_it_is(described, files):
 
 def test_mirrored_but_for_photos_of_left_and_right(described):
     dataset = PhotoSentenceDataset(described[0], recipe("zoom=1", "colour=0"), 0)
-    for i in range(len(SAID)):
+    for i in range(len(CAPTIONS)):
         bright_left = [bool(dataset[epoch, i].seen[0, 0, 0] > dataset[epoch, i].seen[0, -1, 0]) for epoch in range(16)]
         assert any(bright_left) == (i != 2) and not all(bright_left)
 
