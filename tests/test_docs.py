@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sspe.training.recipes import RECIPES, RETRIEVAL_RECIPES
+from sspe.training.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / "docs" / "paper_to_code.md").read_text(encoding="utf-8")
@@ -37,8 +37,7 @@ def is_setting(key: str) -> bool:
         inner = [keys(value, f"{before}{name}.") for name, value in values.items() if isinstance(value, dict)]
         return {f"{before}{name}" for name in values}.union(*inner)
 
-    recipes = (*RECIPES.values(), *RETRIEVAL_RECIPES.values())
-    return any(key in keys(recipe.as_dict()) for recipe in recipes)
+    return any(key in keys(recipe.as_dict()) for recipes in RECIPES.values() for recipe in recipes.values())
 
 
 @pytest.mark.parametrize(("path", "names"), LINKS, ids=[path for path, _ in LINKS])
@@ -64,4 +63,4 @@ def test_a_name_exists(code):
         assert is_setting(key) or key in EVERYTHING
     else:
         name = re.sub(r"\[.*\]$", "", code)
-        assert name in EVERYTHING or name in RECIPES or is_setting(name)
+        assert name in EVERYTHING or any(name in recipes for recipes in RECIPES.values()) or is_setting(name)

@@ -48,7 +48,7 @@ def evaluate(checkpoint):
 def calibrated(make_localization_model, scenes, tmp_path_factory):
     """A checkpoint that leaves boxes as they are, its probabilities fitted on the val scenes."""
     from sspe.data.caches import FeatureStore
-    from sspe.evaluation.cross_fitting import calibrate
+    from sspe.training.calibration import calibrate
 
     model = make_localization_model(refiner=0)
     store = FeatureStore(model.settings.regions.side, model.settings.proposals)

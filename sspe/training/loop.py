@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import torch
@@ -23,6 +24,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sspe.checkpoint import find_checkpoint, identity, save_checkpoint
 from sspe.errors import CheckpointError, PhotoError, SspeError
+from sspe.extras import import_extra
 from sspe.files import atomic_write, make_folder
 from sspe.models.device import pick_device, pick_precision
 from sspe.models.localization import LocalizationModel
@@ -124,9 +126,10 @@ def open_run(
 ) -> Run:
     """A run in a folder, which is made where it is missing.
 
-    Raises SspeError for a seed, device, precision or folder that cannot be used, and CheckpointError where a new run
-    would overwrite an old one or there is none to resume.
+    Raises SspeError without matplotlib, or for a seed, device, precision or folder that cannot be used, and
+    CheckpointError where a new run would overwrite an old one or there is none to resume.
     """
+    _matplotlib()  # before the long work, not after it
     if not 0 <= seed < 2**63:
         raise SspeError(f"The seed is {seed}; give a whole number from 0 to 2^63 - 1.")
     picked = pick_device(device)
@@ -278,20 +281,23 @@ def _restore(task: Task, run: Run, began_with: dict) -> tuple[Progress, Optimize
 
 def write_log(rows: Sequence[dict], folder: Path) -> None:
     """Write log.csv, one row per epoch, and curves.png, the loss and the first watched figure; at least one row."""
-    from matplotlib.figure import Figure
-
     with atomic_write(folder / "log.csv") as temporary, temporary.open("w", newline="") as out:
         writer = csv.DictWriter(out, rows[0])
         writer.writeheader()
         writer.writerows(rows)
     watched = next(name for name in rows[0] if name.startswith("watched_"))
-    figure = Figure(figsize=(8, 3), layout="constrained")
+    figure = _matplotlib().Figure(figsize=(8, 3), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", watched), strict=True):
         axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker="o")
         axes.set(xlabel="epoch", title=name.replace("_", " "))
         axes.grid(alpha=0.3)
     with atomic_write(folder / "curves.png") as temporary:
         figure.savefig(temporary, dpi=120)
+
+
+def _matplotlib() -> ModuleType:
+    """The module that draws the curves of a run."""
+    return import_extra("matplotlib.figure", "train", "Training")
 
 
 def write_measures(model: LocalizationModel | RetrievalModel, about: dict, measured: dict, run: Run) -> None:
