@@ -217,5 +217,5 @@ print(*(name for name in ("gradio", "transformers", "matplotlib") if name in sys
     advice, file, *phrases, loaded = run.stdout.splitlines()
     assert "take checkpoints/sspe-retrieval.safetensors of the repository" in advice
     assert Path(file).is_relative_to(tmp_path / "site")
-    assert phrases == ["A white cup", "coffee", "a red plate"]
+    assert phrases == ["A white cup of coffee", "a red plate"]
     assert loaded == ""

@@ -14,6 +14,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+PATIENCE = 30_000  # milliseconds: as long as a busy machine may take; what is there is found at once
 
 
 def find_browser() -> str | None:
@@ -60,8 +61,9 @@ def browser():
     path = find_browser()
     if path is None:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed and SSPE_BROWSER is not set")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=flags)
@@ -85,7 +87,7 @@ def visit(browser, address):
     def open_page(path="", url=None, **settings):
         context = browser.new_context(**(settings or DESKTOP))
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         if url is None:  # a page of another server looks after its own requests
             page.on("request", check_request)
