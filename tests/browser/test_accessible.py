@@ -65,7 +65,7 @@ def test_no_serious_violation_in_any_state(visit, screen):
         reach(page)
         page.wait_for_timeout(300)  # colours fade in
         found[state] = violations(page)
-    assert found == dict.fromkeys(STATES, [])
+    assert found == {state: [] for state in STATES}
 
 
 def test_axe_sees_what_is_wrong(visit):
