@@ -8,9 +8,6 @@ import torch
 from timm.layers import pad_same
 from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
-from torch.nn import functional
-
-_TOGETHER = 2_500_000  # numbers widened to float32 at once: 10 MB
 
 
 class FoldedConv2d(nn.Conv2d):
@@ -58,72 +55,11 @@ class FoldedConv2d(nn.Conv2d):
         if self.same_padding:  # TensorFlow's padding: the odd row and column go to the end
             x = pad_same(x, self.kernel_size, self.stride, self.dilation)
         weight = self.weight if self.scale is None else self.weight * self.scale
-        if self.groups == 1 or not (x.device.type == "cpu" and torch.is_grad_enabled()):
-            return self._conv_forward(x, weight, self.bias)
-        if torch.is_autocast_enabled("cpu"):
-            dtype = torch.get_autocast_dtype("cpu")
-            x, weight, bias = x.to(dtype), weight.to(dtype), self.bias.to(dtype)
-        else:
-            bias = self.bias
-        return _DepthwiseConv.apply(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
-
-
-class _DepthwiseConv(torch.autograd.Function):
-    """A grouped convolution whose backward pass runs in float32 where a CPU's bfloat16 is slow.
-
-    That is where the stride is not 1, for the gradient of the input, and where the kernel is larger than 3 x 3, for
-    that of the weights: three to ten times slower than float32, which was most of a training step.
-    """
-
-    @staticmethod
-    def forward(ctx, x, weight, bias, stride, padding, dilation, groups):
-        ctx.save_for_backward(x, weight)
-        ctx.where = (stride, padding, dilation, groups)
-        return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        x, weight = ctx.saved_tensors
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
-        x = x.contiguous(memory_format=torch.channels_last)
-        exact = (max(ctx.where[0]) > 1, max(weight.shape[2:]) > 3)  # of input and weights: whether in float32
-        to_x = to_weight = to_bias = None
-        for in_float32, gradients in ((False, _gradients), (True, _gradients_in_float32)):
-            wanted = [ctx.needs_input_grad[i] and exact[i] == in_float32 for i in (0, 1)]
-            if any(wanted):
-                found = gradients(gradient, x, weight, ctx.where, wanted)
-                to_x, to_weight = (
-                    old if new is None else new for old, new in zip((to_x, to_weight), found, strict=True)
-                )
-        if ctx.needs_input_grad[2]:  # a product with ones: the sum over three axes takes ten times as long
-            rows = gradient.permute(0, 2, 3, 1).flatten(0, 2)  # (N H W, C)
-            to_bias = (rows.new_ones(1, len(rows)) @ rows)[0]
-        return to_x, to_weight, to_bias, None, None, None, None
-
-
-def _gradients(gradient, x, weight, where, wanted):
-    """Gradients of the input and of the weights, each None where it is not wanted."""
-    stride, padding, dilation, groups = where
-    mask = [*wanted, False]
-    return torch.ops.aten.convolution_backward(
-        gradient, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, mask
-    )[:2]
-
-
-def _gradients_in_float32(gradient, x, weight, where, wanted):
-    """The same by way of float32, so few pictures at a time that they stay in the cache meanwhile."""
-    pictures = max(_TOGETHER // x[0].numel(), 1)
-    to_x, to_weight = zip(
-        *(
-            _gradients(g.float(), part.float(), weight.float(), where, wanted)
-            for g, part in zip(gradient.split(pictures), x.split(pictures), strict=True)
-        ),
-        strict=True,
-    )
-    return (
-        torch.cat([part.to(x.dtype) for part in to_x]) if wanted[0] else None,
-        torch.stack(to_weight).sum(dim=0).to(weight.dtype) if wanted[1] else None,
-    )
+        if self.groups > 1 and x.device.type == "cpu" and torch.is_grad_enabled():
+            # Gradients of a depthwise convolution are several times slower in a CPU's bfloat16 than in float32.
+            with torch.autocast("cpu", enabled=False):
+                return self._conv_forward(x.float(), weight.float(), self.bias.float())
+        return self._conv_forward(x, weight, self.bias)
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
