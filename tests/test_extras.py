@@ -24,7 +24,7 @@ def run_without(packages: str, program: str, *arguments: str, **environment: str
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -211,7 +211,7 @@ print(*(name for name in ("gradio", "transformers", "matplotlib") if name in sys
         env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     assert run.returncode == 0, run.stderr
     advice, file, *phrases, loaded = run.stdout.splitlines()
