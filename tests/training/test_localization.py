@@ -255,14 +255,14 @@ def test_too_little_to_train_on_or_to_measure(train, photos, tmp_path):
 
 @pytest.mark.timeout(300)
 def test_a_short_run_learns(english, train, tmp_path):
-    """60 scenes, small pictures, three epochs: far above both floors."""
+    """120 scenes, small pictures, three epochs: far above both floors."""
     from sspe.data.synthetic.scenes import write_synthetic
 
-    data = write_synthetic(tmp_path / "scenes", train=60, val=12, seed=0)
-    changes = ["regions.side=128", "proposals.count=50", "sampled_proposals=6", "batch=6", "epochs=3", "warm_up=0.1"]
+    data = write_synthetic(tmp_path / "scenes", train=120, val=24, seed=0)
+    changes = ["regions.side=128", "proposals.count=60", "sampled_proposals=6", "batch=6", "epochs=3", "warm_up=0.1"]
     wide = ["network.hidden=2048", "network.embedding=512"]
     found = train(tmp_path / "run", *changes, *wide, data=data, limit=None, val_limit=None)
     assert max(found["floor_whole_photo"], found["floor_centred_box"]) < 0.25
-    assert found["recall_at_1"] > 0.4
+    assert found["recall_at_1"] > 0.42
     losses = [float(row["loss"]) for row in rows(tmp_path / "run")]
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.5 * losses[0]

@@ -246,12 +246,12 @@ def test_a_short_run_learns(train_retrieval, tmp_path):
     from sspe.data.synthetic.scenes import write_synthetic
 
     data = write_synthetic(tmp_path / "scenes", train=100, val=24, seed=0)
-    changes = ["text.encoder=tfidf", "photos.side=96", "frozen_epochs=12", "frozen_batch=16", "epochs=3", "batch=8"]
-    changes += ["network.hidden=128", "backbone_lr=3e-4", "colour=0", "zoom=0.9"]
+    changes = ["text.encoder=tfidf", "photos.side=96", "frozen_epochs=12", "frozen_batch=16", "epochs=4", "batch=8"]
+    changes += ["network.hidden=128", "backbone_lr=3e-4", "colour=0", "zoom=0.9", "photos.backbone=efficientnet_lite2"]
     train_retrieval(tmp_path / "run", *changes, data=data, limit=None, val_limit=None)
     recalls = [float(row["watched_mean_recall"]) for row in rows(tmp_path / "run")]
     by_chance = (1 + 5 + 10) / 24 / 3  # of sentences to photos; that of photos to sentences is not far
-    assert recalls[11] > 1.3 * by_chance and recalls[-1] > 1.3 * by_chance
+    assert recalls[11] > 1.3 * by_chance and recalls[-1] > 1.4 * by_chance
     losses = [float(row["loss"]) for row in rows(tmp_path / "run")]
     # The first fine-tuned epoch is the warm-up, whose steps are too small to show anything.
-    assert losses[11] < 0.6 * losses[0] and losses[-1] < losses[12]
+    assert losses[11] < 0.6 * losses[0] and losses[-1] < losses[13]
