@@ -239,12 +239,12 @@ class LossSettings:
 class RetrievalLossSettings:
     """Margin, weights and mining where photos and sentences are matched: the same loss with photos for regions.
 
-    With one of the two anchors 0 the loss is one-directional.
+    The two anchors weigh what they weigh in the released code; with one of them 0 the loss is one-directional.
     """
 
     margin: float = setting(0.1, "m, in units of distance between unit vectors, 0..2", at_least=0)
-    photo_anchor: float = setting(1.5, "weight of (1), photo anchor and sentences", at_least=0)
-    sentence_anchor: float = setting(1.0, "lambda 1, weight of (2), sentence anchor and photos", at_least=0)
+    photo_anchor: float = setting(1.0, "weight of (1), photo anchor and sentences", at_least=0)
+    sentence_anchor: float = setting(1.5, "lambda 1, weight of (2), sentence anchor and photos", at_least=0)
     photo_structure: float = setting(
         0.0,
         "lambda 2, weight of (3): photos that share a sentence, that is, are described in the same words",

@@ -78,6 +78,12 @@ def test_the_loss_of_retrieval_in_the_words_of_regions():
     assert (terms.top_k, terms.same_photo, terms.margin) == (6, 0, 0.1)
 
 
+def test_the_anchors_of_retrieval_weigh_what_they_do_in_the_released_code():
+    for name in RECIPES["retrieval"]:
+        loss = recipe(name, task="retrieval").loss
+        assert (loss.photo_anchor, loss.sentence_anchor) == (1.0, 1.5)  # (1) and (2)
+
+
 def test_changes_add_up_and_leave_the_recipe_as_it_was():
     made = recipe("frozen", ["epochs=3", "loss.margin=0.3", "epochs=5", "loss.top_k=9"])
     assert (made.epochs, made.loss.margin, made.loss.top_k, made.batch) == (5, 0.3, 9, 64)
