@@ -25,7 +25,7 @@ QUANTITIES = frozenset(
 # waves", "a dog | runs". Participles and commas need a look at what follows, see `_over`.
 _ENDS = frozenset(("IN", "TO", "RP", "MD", "VB", "VBP", "VBZ", "VBG", "WEAR", "WDT", "WP", "WRB", "EX", "PRP"))
 REMEMBERED_CHARACTERS = 200  # longer texts are no phrases that come again; remembering them would take memory
-_STARTS = frozenset(("DT", "ALONE", "PRP$"))  # with these another noun phrase begins
+_STARTS = frozenset(("DT", "ALONE", "PRP$", "NO", "ANY"))  # with these another noun phrase begins
 
 
 def head_of(phrase: str) -> str:
@@ -82,7 +82,7 @@ def _over(tokens: Sequence[Token], i: int) -> bool:
     """Whether the part of a phrase that names its thing is over before its token i, where a noun stands before it."""
     tag = tokens[i].tag
     noun_follows = i + 1 < len(tokens) and _is_noun(tokens[i + 1])
-    if tag in ("VBN", "VBD"):
+    if tag in ("VBN", "VBD", "COVERED"):
         return not noun_follows  # "a snow covered bench" goes on, "a bench covered in snow" does not
     if tag in _STARTS:
         return True

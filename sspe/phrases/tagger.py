@@ -40,14 +40,31 @@ _STANDALONE = frozenset(
     all another both each some that these this those
 """.split()
 )
-_SIGNS = {"&": "CC", '"': "QUOTE", "\u201c": "QUOTE", "\u201d": "QUOTE"}
+_SIGNS = {"&": "CC", **dict.fromkeys('"\u201c\u201d\u2018\u2019', "QUOTE")}
+_SMALL_WORDS = frozenset("a an and at by for from in is no not of on or the to under with without".split())
+_SOME = frozenset("anybody anyone anything everyone everything somebody someone something".split())
+_NOBODY = frozenset("nobody none noone nothing".split())
+_SIDES = frozenset(["left", "right"])
+_WITH = frozenset(["w", "w/", "w/o", "with", "without"])
+_BE = frozenset(["are", "is", "was", "were"])
+_GROUNDS = frozenset(["ice", "mountain", "rock"])
+_GO = _BE | {"go", "goes", "going"}
+# Participles that make one description with the noun before them: a snow covered bench.
+_COMPOUNDING = frozenset(
+    """
+    coated colored coloured covered dotted draped encrusted filled infested laden littered lit shaped sized soaked
+    spattered splattered stained strewn themed topped wrapped
+""".split()
+)
 
 
 def tagged_tokens(text: str) -> list[list[Token]]:
     """The tokens of every sentence of a text, with the tags that the grammar reads.
 
     Beside the Penn Treebank's (https://www.nltk.org/book/ch05.html) there are tags by word: OF, COLOR, WEAR, ALONE (a
-    determiner that may stand alone), NUM (the 5 of "player 5"), QUOTE and SIGN.
+    determiner that may stand alone), NO and ANY (determiners that are no part of the thing's name), NNT ("something"),
+    COVERED (of "snow covered trees"),
+    NUM (the 5 of "player 5"), QUOTE and SIGN.
     """
     plain = plain_apostrophes(text)
     sentences = []
@@ -59,8 +76,8 @@ def tagged_tokens(text: str) -> list[list[Token]]:
 
 
 def tag(words: Sequence[str]) -> Tagged:
-    """Tag the tokens of one sentence; words in capitals throughout are read as if they were small."""
-    seen = [word.lower() for word in words] if all(word.upper() == word for word in words) else words
+    """Tag the tokens of one sentence; Where Titles Or CAPITALS Are All There Is, capitals mean nothing."""
+    seen = [word.lower() for word in words] if _capitals_mean_nothing(words) else words
     return [(word, tag) for word, (_, tag) in zip(words, load_tagger().tag(seen), strict=True)]
 
 
@@ -87,10 +104,19 @@ def load_tagger(path: Path = WEIGHTS) -> PerceptronTagger:
     return tagger
 
 
+def _capitals_mean_nothing(words: Sequence[str]) -> bool:
+    if all(word.upper() == word for word in words):
+        return True
+    if not all(word[:1].upper() == word[:1] for word in words):
+        return False
+    return len(words) == 1 or any(word.lower() in _SMALL_WORDS for word in words[1:])  # else "Mr. Brown"
+
+
 def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
     """The tags of a sentence, with names of their own for the words the grammar singles out."""
     words = [word.lower() for word, _ in tagged]
     tags = [tag for _, tag in tagged]
+    quotes = _single_quotes(words, tags)
     for i, word in enumerate(words):
         before = words[i - 1] if i else ""
         after = words[i + 1] if i + 1 < len(words) else ""
@@ -98,30 +124,62 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
         noun_follows = i + 1 < len(tags) and tags[i + 1][:2] in ("NN", "JJ")
         if not any(char.isalnum() for char in word):
             # Of signs only these can stand inside a phrase: tall, thin; black & white; the boys' dog; a "stop" sign.
-            if tags[i] not in (",", "POS"):
+            if i in quotes:
+                tags[i] = "QUOTE"
+            elif word != "," and (word != "'" or tags[i] != "POS"):
                 tags[i] = _SIGNS.get(word, "SIGN")
         elif word == "of":
-            tags[i] = "OF"
+            tags[i] = "IN" if before == "which" else "OF"
+        elif word in _SIDES and before == "the" and after == "of" and words[i - 2 : i - 1] in (["to"], ["on"]):
+            tags[i - 1], tags[i] = "RP", "RP"  # "to the left of" is one long preposition
         elif word in ("front", "top") and after == "of" and tag_before in ("", "IN"):
             tags[i] = "RP"  # "in front of" is one long preposition
         elif word == "side" and "by" in (before, after) and "side" in words[max(0, i - 2) : i] + words[i + 1 : i + 3]:
             tags[i] = "RB"  # side by side
         elif (before, word) in (("each", "other"), ("one", "another")):
             tags[i] = "NN"
+        elif before == "no" and word == "one":
+            tags[i - 1], tags[i] = "PRP", "PRP"
         elif word in ("one", "ones") and tag_before in ("DT", "JJ", "JJR", "JJS", "COLOR") and not noun_follows:
             tags[i] = "NN"  # the red one
         elif (before, word) == ("ice", "cream"):
             tags[i] = "NN"
         elif word in _COLORS:
-            tags[i] = "NNP" if i and tags[i] == "NNP" else "COLOR"  # Mr. Brown
+            tags[i] = "NNP" if i and tags[i] == "NNP" and tagged[i][0].istitle() else "COLOR"  # Mr. Brown
         elif word in _QUESTIONS:
             tags[i] = "WRB"
-        elif word in ("w/", "w/o"):
+        elif word in ("w/", "w/o") or (word == "w" and before and after):
             tags[i] = "IN"
+        elif not i and tags[i] == "JJ" and after in _WITH:
+            tags[i] = "NN"  # cyclist w/o helmet
         elif word in _WEAR:
             tags[i] = "WEAR"
         elif word in _STANDALONE and tags[i] == "DT":
             tags[i] = "ALONE"
+        elif word in _SOME and before in ("", "are", "is", "there"):
+            tags[i] = "NNT"
+        elif word in _NOBODY:
+            tags[i] = "PRP"
+        elif word == "no" and tags[i] == "DT":
+            tags[i] = "NO"
+        elif word == "any" and noun_follows:
+            tags[i] = "ANY"
+        elif word in _SIDES and tag_before.startswith("NN") and not noun_follows:
+            tags[i] = "RB"  # the man right of the tree
+        elif word in _COMPOUNDING and tag_before == "NN" and noun_follows:
+            tags[i] = "COVERED"  # snow covered trees
+        elif word == "which" and not i:
+            tags[i] = "WDT"
+        elif before == "which" and i == 1 and tags[i].startswith("NN"):
+            pass  # which cup is red
+        elif word in ("was", "were"):
+            tags[i] = "VBD"
+        elif word == "underwater" and not noun_follows:
+            tags[i] = "RB"
+        elif word == "all" and before in _BE and tags[i + 1 : i + 2] and tags[i + 1][:2] in ("VB", "IN", "JJ"):
+            tags[i] = "RB"  # they are all wearing hats
+        elif word.endswith("ing") and before in _GROUNDS and i > 1 and words[i - 2] in _GO:
+            tags[i - 1], tags[i] = "RB", "VBG"  # is rock climbing
         elif before in _SUBJECTS and tag_before in ("PRP", "WP", "WDT") and tags[i] in ("NN", "NNS"):
             tags[i] = "VBZ"  # a boy who waves
         elif tags[i] == "VBD" and noun_follows and tag_before in ("DT", "JJ", "COLOR", "CD", "PRP$"):
@@ -134,4 +192,31 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             and not noun_follows
         ):
             tags[i] = "NUM"
+    for i, word in enumerate(words):
+        if word in ("sign", "signs"):
+            named = next((n for n in (3, 2) if i >= n and _is_prohibition(words[i - n : i])), 0)
+            tags[i - named : i] = ["JJ"] * named
     return tags
+
+
+def _is_prohibition(words: Sequence[str]) -> bool:
+    """Whether words before "sign" are what it says: "no smoking", "do not enter"; "no stop sign" denies one."""
+    match words:
+        case ["no", name]:
+            return name.endswith("ing") or name in ("entry", "exit")
+        case ["do", "not" | "n't", _]:
+            return True
+    return False
+
+
+def _single_quotes(words: Sequence[str], tags: Sequence[str]) -> set[int]:
+    """Which tokens are single quotation marks, not apostrophes: an opening one and the one that closes it."""
+    found = set()
+    opened = None
+    for i, word in enumerate(words):
+        if word in ("'", "\u2018") and opened is None and tags[i] != "POS":
+            opened = i
+        elif word == "'" and opened is not None and i > opened + 1:
+            found |= {opened, i}
+            opened = None
+    return found
