@@ -56,6 +56,8 @@ def _is_place(words: Sequence[str], before: Token | None) -> bool:
         return False
     if not any(word in _SIDES or word in _GROUNDS for word in names):
         return False
+    if names[-1] == "hand":
+        return False  # "his right hand" is a thing, "the right hand side" is a place
     # A top may be clothing: "her top", "wearing a top".
     return names != ["top"] or (words[0] == "the" and (before is None or before.tag in ("IN", "TO")))
 

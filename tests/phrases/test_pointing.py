@@ -12,6 +12,7 @@ def texts(sentence, **options):
     [
         ("a man on the left", "the left"),
         ("a man in the background", "the background"),
+        ("a dog on the right hand side", "the right hand side"),
         ("a dog at the bottom of the picture", "the bottom of the picture"),
         ("is a dog in this photo", "this photo"),
         ('a sign that says "no parking"', "parking"),
@@ -33,6 +34,7 @@ def test_captions_bracket_places_and_quoted_words_which_no_box_shows(sentence, p
         ("a man takes a photo", "a photo"),
         ('a "keep out" sign', 'a "keep out" sign'),
         ("a man reads a book", "a book"),
+        ("a man holds a ball in his right hand", "his right hand"),
     ],
 )
 def test_things_that_look_like_places_or_words_stay(sentence, thing):
