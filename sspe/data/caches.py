@@ -104,10 +104,6 @@ class FeatureStore:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return self.get(path).proposals
 
-    def boxes(self, path: Path) -> np.ndarray:
-        """The boxes of the stored photo's proposals."""
-        return self.proposals(path).boxes
-
     def _detections(self, arrays: Mapping[str, np.ndarray]) -> Detections | None:
         """What a file holds of the detector's. Raises KeyError where it lacks an array."""
         return None if self.detector is None else Detections(arrays["detected_boxes"], arrays["detected_scores"])

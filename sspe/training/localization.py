@@ -160,7 +160,7 @@ class LocalizationTask:
                 dataset.prepare_features(index)
             if not self.recipe.calibrated:
                 for photo in self.run.bar(self.data.val, "region features of val"):
-                    self.frozen.prepare(photo.path, self.data.store.boxes(photo.path))
+                    self.frozen.prepare(photo.path, self.data.store.proposals(photo.path).boxes)
 
     def _pairs(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Features (P, D) and (P, T) of all pairs of region and phrase, photo by photo."""

@@ -148,7 +148,7 @@ class RegionPhraseDataset(Dataset):
     def prepare_features(self, index: int) -> None:
         """Compute the frozen features of a photo, if they are not on disk yet."""
         photo = self.photos[index]
-        boxes = np.concatenate([photo.annotated, self.store.boxes(photo.record.path)])
+        boxes = np.concatenate([photo.annotated, self.store.proposals(photo.record.path).boxes])
         self.frozen.prepare(photo.record.path, boxes)
 
 
