@@ -36,17 +36,19 @@ def main() -> None:
         with Image.open(PHOTO) as photo:
             photo.convert("RGB").resize((640, 480)).save(file, quality=90)
         pixels = open_photo(file)
-        boxes = localizer.model.edge_boxes(pixels)
+        detector = localizer.model.detector
+        proposals = localizer.model.propose(pixels)
         view = localizer.see(file)
         work: dict[str, Callable[[], object]] = {
             "first answer": lambda: localizer(file, SENTENCE),
             "  open the photo": lambda: open_photo(file),
             "  Edge Boxes": lambda: localizer.model.edge_boxes(pixels),
-            "  embed the regions": lambda: localizer.model.embed_regions(pixels, boxes),
+            **({"  detector": lambda: detector.detect(pixels)} if detector else {}),
+            "  embed the regions": lambda: localizer.model.embed_regions(pixels, proposals.boxes, proposals.detections),
             "  ground the sentence": lambda: localizer.ground(view, SENTENCE),
             "a further sentence": lambda: localizer.ground(view, FURTHER),
         }
-        print(f"{localizer.model.device}, {localizer.model.precision}, {len(boxes)} regions, ms")
+        print(f"{localizer.model.device}, {localizer.model.precision}, {len(proposals.boxes)} regions, ms")
         print(f"{'':24}{'median':>8}{'90 %':>8}")
         for name, call in work.items():
             milliseconds = _timed(call, options.repeats)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from sspe.errors import CheckpointError
-from sspe.files import atomic_write
+from sspe.files import DETECTOR_FILE, SHIPPED, atomic_write
 from sspe.models.calibration import Calibration
 from sspe.models.localization import LocalizationModel
 from sspe.models.retrieval import Bank, RetrievalModel
@@ -26,8 +26,6 @@ from sspe.vision.folding import collapse, collapsed_state
 
 FORMAT = "sspe"
 VERSION = "2"
-_INSTALLED = Path(__file__).resolve().parent / "checkpoints"  # where a wheel has them; a clone's are beside the package
-SHIPPED = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parent.with_name("checkpoints")
 DEFAULTS = {"localization": "sspe-lite0", "retrieval": "sspe-retrieval"}  # by task: what is loaded by default
 MODELS = {
     "localization": (LocalizationModel, LocalizationModelSettings),
@@ -128,7 +126,7 @@ def find_checkpoint(name_or_path: str | Path | None = None, task: str = "localiz
     if os.path.isfile(name):
         return Path(name)
     here = SHIPPED / f"{name.removesuffix('.safetensors')}.safetensors"
-    if os.path.isfile(here):
+    if os.path.isfile(here) and here.name != DETECTOR_FILE:
         return here
     if os.path.isdir(name):
         raise CheckpointError(f"The checkpoint {name} is a folder; give the .safetensors file in it.")
@@ -138,7 +136,7 @@ def find_checkpoint(name_or_path: str | Path | None = None, task: str = "localiz
             f"for localization: take checkpoints/{name}.safetensors of the repository, or train one with "
             f"`sspe train --task {task}`, and give its path (--checkpoint)."
         )
-    names = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    names = sorted(path.stem for path in SHIPPED.glob("*.safetensors") if path.name != DETECTOR_FILE)
     if name.count("/") == 1 and not name.endswith(".safetensors") and not name.startswith((".", "/")):
         return _downloaded(name)
     raise CheckpointError(

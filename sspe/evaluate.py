@@ -196,8 +196,9 @@ def _proposals(options: argparse.Namespace) -> tuple[dict, str]:
 
     photos = _photos(options)
     # The settings of the checkpoint, so that what is measured is what it uses.
-    settings = load_checkpoint(find_checkpoint(options.checkpoint))[0].settings.proposals
-    measured = evaluate_proposals(photos, settings, progress_bar("proposals", options.quiet))
+    model = load_checkpoint(find_checkpoint(options.checkpoint))[0]
+    bar = progress_bar("proposals", options.quiet)
+    measured = evaluate_proposals(photos, model.settings.proposals, bar, model.detector)
     if options.curve:
         draw_curve(measured, options.curve)
     return measured, table(measured)

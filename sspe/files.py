@@ -1,4 +1,4 @@
-"""Files on disk: atomic writing, and the folder for what can be made again."""
+"""Files on disk: atomic writing, what ships, and the folder for what can be made again."""
 
 import hashlib
 import json
@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sspe.errors import SspeError
+
+_INSTALLED = Path(__file__).resolve().parent / "checkpoints"  # where a wheel has them; a clone's are beside the package
+SHIPPED = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parent.with_name("checkpoints")
+DETECTOR_FILE = "nanodet-g.safetensors"  # lies there too, and is no checkpoint: see sspe.vision.detector
 
 
 @contextmanager

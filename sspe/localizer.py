@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from sspe.models.localization import LocalizationModel, Regions
+    from sspe.vision.proposals import Proposals
 
     PhotoSource = str | Path | Image.Image | np.ndarray
 
@@ -108,10 +109,10 @@ class Localizer:
         report = report or (lambda stage: None)
         report("Opening the photo")
         pixels = open_photo(photo)
-        report("Edge Boxes")
-        boxes = self.model.edge_boxes(pixels)
-        report(f"Embedding {len(boxes)} regions")
-        return self._embed(pixels, boxes)
+        report("Edge Boxes" if self.model.detector is None else "Detector and Edge Boxes")
+        proposals = self.model.propose(pixels)
+        report(f"Embedding {len(proposals.boxes)} regions")
+        return self._embed(pixels, proposals)
 
     def ground(
         self, view: PhotoView, sentence: str, phrases: Sequence[Phrase] | None = None, top_k: int = 1
@@ -162,7 +163,7 @@ class Localizer:
         """How well each phrase, read in its sentence, and each region fit: (P, R) float32, the scores that rank.
 
         They are what :attr:`sspe.results.Candidate.score` is: cosines, -1 to 1, or with a similarity network 0 to 1.
-        R are the proposals ``view.regions.boxes`` as Edge Boxes gave them, before any is refined for a phrase.
+        R are the proposals ``view.regions.boxes`` as they were proposed, before any is refined for a phrase.
 
         Raises:
             SspeError: a phrase is not a span of the sentence, or the view is another localizer's.
@@ -222,9 +223,9 @@ class Localizer:
                 else:
                     yield self.ground(view, sentence, top_k=top_k)
 
-    def _propose(self, photo: PhotoSource) -> tuple[np.ndarray, np.ndarray]:
+    def _propose(self, photo: PhotoSource) -> tuple[np.ndarray, Proposals]:
         pixels = open_photo(photo)
-        return pixels, self.model.edge_boxes(pixels)
+        return pixels, self.model.propose(pixels)
 
     def _check_view(self, view: PhotoView) -> None:
         """Raise SspeError where the regions of a view are in another space than this localizer's phrases."""
@@ -238,8 +239,8 @@ class Localizer:
                 f"this one ({ours}); use its own see()."
             )
 
-    def _embed(self, pixels: np.ndarray, boxes: np.ndarray) -> PhotoView:
-        return PhotoView(pixels, self.model.embed_regions(pixels, boxes), self)
+    def _embed(self, pixels: np.ndarray, proposals: Proposals) -> PhotoView:
+        return PhotoView(pixels, self.model.embed_regions(pixels, proposals.boxes, proposals.detections), self)
 
 
 def _contexts(sentence: str, phrases: Sequence[Phrase]) -> list[Context]:

@@ -26,6 +26,7 @@ from sspe.vision.photo import open_photo
 
 if TYPE_CHECKING:
     from sspe.localizer import PhotoSource
+    from sspe.vision.proposals import Proposals
 
 REGIONS = 100  # the best proposals per photo; five times as many cost five times the memory
 REGION_WEIGHT = 0.4  # of the scores of regions beside those of the whole photo; chosen on val
@@ -144,10 +145,11 @@ class Retriever:
         regions: list[torch.Tensor] = []
 
         def opened() -> Iterator[np.ndarray]:
-            for source, (pixels, boxes) in self._opened(photos):
+            for source, (pixels, proposals) in self._opened(photos):
                 files.append(str(source) if isinstance(source, str | Path) else None)
-                if boxes is not None:
-                    regions.append(self.localizer.model.embed_regions(pixels, boxes).embeddings.half())
+                if proposals is not None:
+                    found = self.localizer.model.embed_regions(pixels, proposals.boxes, proposals.detections)
+                    regions.append(found.embeddings.half())
                 yield pixels
 
         embeddings = self.model.embed_photos(opened())
@@ -261,7 +263,7 @@ class Retriever:
 
     def _opened(
         self, photos: Iterable[PhotoSource]
-    ) -> Iterator[tuple[PhotoSource, tuple[np.ndarray, np.ndarray | None]]]:
+    ) -> Iterator[tuple[PhotoSource, tuple[np.ndarray, Proposals | None]]]:
         """Each photo with its pixels and, with regions on, its proposals; the next ones are opened ahead."""
         waiting = iter(photos)
         with ThreadPoolExecutor(1) as pool:
@@ -271,9 +273,9 @@ class Retriever:
                 yield photo, work.result()
                 under_way += ((photo, pool.submit(self._open, photo)) for photo in islice(waiting, 1))
 
-    def _open(self, photo: PhotoSource) -> tuple[np.ndarray, np.ndarray | None]:
+    def _open(self, photo: PhotoSource) -> tuple[np.ndarray, Proposals | None]:
         pixels = open_photo(photo)
-        return pixels, self.localizer.model.edge_boxes(pixels)[:REGIONS] if self.localizer else None
+        return pixels, self.localizer.model.propose(pixels).first(REGIONS) if self.localizer else None
 
 
 def _best(scores: np.ndarray, top_k: int) -> np.ndarray:

@@ -152,6 +152,20 @@ class EdgeBoxesSettings:
 
 
 @dataclass(frozen=True)
+class DetectorSettings:
+    """The detector that knows eighty things by name, beside Edge Boxes; see :mod:`sspe.vision.detector`.
+
+    Where it is there, what it finds tells the network about every region as well.
+    """
+
+    boxes: int = setting(
+        0, "its boxes among the proposals, after the whole photo; 0: no detector", at_least=0, at_most=100
+    )
+    least: float = setting(0.05, "least score of what it finds", at_least=0, at_most=1)
+    overlap: float = setting(0.6, "IoU above which the weaker of two boxes of one thing goes", at_least=0, at_most=1)
+
+
+@dataclass(frozen=True)
 class RegionSettings:
     """How regions become vectors.
 
@@ -274,6 +288,7 @@ class LocalizationModelSettings:
     regions: RegionSettings = field(default_factory=RegionSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     proposals: EdgeBoxesSettings = field(default_factory=EdgeBoxesSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
 
     def as_dict(self) -> dict:
         """Nested JSON-like values."""
@@ -286,6 +301,7 @@ class LocalizationModelSettings:
             RegionSettings(**values["regions"]),
             NetworkSettings(**values["network"]),
             EdgeBoxesSettings(**values["proposals"]),
+            DetectorSettings(**values.get("detector", {})),  # older checkpoints have none
         )
 
 

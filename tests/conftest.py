@@ -31,16 +31,25 @@ def make_localization_model() -> Callable[..., LocalizationModel]:
     """make_localization_model(seed=0) -> a small model whose weights are random, yet tell regions and phrases apart.
 
     It moves every box it refines, and reads three words on either side of a phrase; ``refiner`` and ``context`` 0 leave
-    this out. ``kind`` is that of its network.
+    this out. ``kind`` is that of its network; ``detector`` is how many of its proposals are the published detector's.
     """
 
-    def make(seed: int = 0, refiner: int = 16, context: int = 3, kind: str = "embedding") -> LocalizationModel:
+    def make(
+        seed: int = 0, refiner: int = 16, context: int = 3, kind: str = "embedding", detector: int = 0
+    ) -> LocalizationModel:
         import torch
 
         from sspe.models.localization import LocalizationModel
-        from sspe.settings import EdgeBoxesSettings, LocalizationModelSettings, NetworkSettings, RegionSettings
+        from sspe.settings import (
+            DetectorSettings,
+            EdgeBoxesSettings,
+            LocalizationModelSettings,
+            NetworkSettings,
+            RegionSettings,
+        )
         from sspe.text.mean import MeanEncoder
         from sspe.text.words import WordVectors
+        from sspe.vision.detector import published_detector
         from sspe.vision.folding import FoldedConv2d
 
         vectors = np.random.default_rng(seed).normal(size=(len(WORDS), 12)).astype(np.float32)
@@ -50,9 +59,12 @@ def make_localization_model() -> Callable[..., LocalizationModel]:
                 RegionSettings(side=96, surroundings=16),
                 NetworkSettings(kind, hidden=48, embedding=24, refiner=refiner),
                 EdgeBoxesSettings(count=40),
+                DetectorSettings(detector),
             ),
             MeanEncoder([WordVectors(WORDS, vectors)], head=True, context=context),
         )
+        if detector:
+            model.detector = published_detector(model.settings.detector)
         with torch.no_grad():
             for module in model.modules():
                 if isinstance(module, FoldedConv2d):  # as if there had been a batch norm worth the name

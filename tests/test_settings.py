@@ -150,7 +150,7 @@ def test_settings_travel_as_json(made):
 
 
 @pytest.mark.parametrize(
-    "file", sorted((Path(__file__).parents[1] / "checkpoints").glob("*.safetensors")), ids=lambda file: file.stem
+    "file", sorted((Path(__file__).parents[1] / "checkpoints").glob("sspe-*.safetensors")), ids=lambda file: file.stem
 )
 def test_the_settings_of_shipped_checkpoints_are_in_range(file):
     kinds = {"localization": LocalizationModelSettings, "retrieval": RetrievalModelSettings}

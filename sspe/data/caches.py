@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -26,10 +26,12 @@ from sspe.settings import EdgeBoxesSettings
 from sspe.vision.boxes import scale
 from sspe.vision.edge_boxes import VERSION, EdgeBoxes
 from sspe.vision.photo import open_photo, squeeze
+from sspe.vision.proposals import Detections, Proposals, one_thread, propose
 
 if TYPE_CHECKING:
     import torch
 
+    from sspe.vision.detector import Detector
     from sspe.vision.photo_encoder import PhotoEncoder
     from sspe.vision.region_encoder import RegionEncoder
 
@@ -43,20 +45,38 @@ class StoredPhoto:
     Attributes:
         squeezed: (side, side, 3) uint8 RGB.
         boxes: (R, 4) float32 proposals, relative: 0..1 of the photo's width and height; the whole photo first.
+        detections: what the detector found, relative as well; None without a detector.
     """
 
     squeezed: np.ndarray
     boxes: np.ndarray
+    detections: Detections | None = None
+
+    @property
+    def proposals(self) -> Proposals:
+        """The boxes with the detections."""
+        return Proposals(self.boxes, self.detections)
 
 
 class FeatureStore:
     """Photo file -> :class:`StoredPhoto`, from disk where it has been made before."""
 
-    def __init__(self, side: int, proposals: EdgeBoxesSettings, folder: Path | None = None):
-        """``side`` is the region encoder's, in pixels; ``folder`` defaults to the cache folder."""
+    def __init__(
+        self,
+        side: int,
+        proposals: EdgeBoxesSettings,
+        folder: Path | None = None,
+        detector: Detector | None = None,
+    ):
+        """``side`` is the region encoder's, in pixels; ``folder`` defaults to the cache folder.
+
+        ``detector`` finds things beside Edge Boxes; its settings and weights then are part of the files' names.
+        """
         self.side = side
         self.settings = proposals
-        key = settings_key(VERSION, side, proposals.as_dict(), cv2.__version__.split(".")[0])
+        self.detector = detector
+        found_with = [] if detector is None else [detector.key()]
+        key = settings_key(VERSION, side, proposals.as_dict(), cv2.__version__.split(".")[0], *found_with)
         self.folder = (folder or cache_dir() / "photos") / key
         self._edge_boxes: EdgeBoxes | None = None
 
@@ -65,21 +85,28 @@ class FeatureStore:
         file = self._file(path)
         try:
             with np.load(file) as arrays:
-                return StoredPhoto(arrays["squeezed"], arrays["boxes"])
+                return StoredPhoto(arrays["squeezed"], arrays["boxes"], self._detections(arrays))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             # Absent, or damaged by a full disk: both are cured by making it again.
             stored = self._make(path)
+            found = {} if stored.detections is None else vars(stored.detections)
+            arrays = {"squeezed": stored.squeezed, "boxes": stored.boxes}
+            arrays |= {f"detected_{name}": array for name, array in found.items()}
             with atomic_write(file) as temporary, temporary.open("wb") as out:
-                np.savez(out, squeezed=stored.squeezed, boxes=stored.boxes)
+                np.savez(out, **arrays)
             return stored
 
-    def boxes(self, path: Path) -> np.ndarray:
+    def proposals(self, path: Path) -> Proposals:
         """The stored photo's proposals alone, which are read in half the time."""
         try:
             with np.load(self._file(path)) as arrays:
-                return arrays["boxes"]
+                return Proposals(arrays["boxes"], self._detections(arrays))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return self.get(path).boxes
+            return self.get(path).proposals
+
+    def _detections(self, arrays: Mapping[str, np.ndarray]) -> Detections | None:
+        """What a file holds of the detector's. Raises KeyError where it lacks an array."""
+        return None if self.detector is None else Detections(arrays["detected_boxes"], arrays["detected_scores"])
 
     def prepare(self, paths: Sequence[Path], progress: Callable[[Iterable, int], Iterable] | None = None) -> None:
         """Make what is missing of the given photos, on every core; ``progress`` wraps (iterable, total) like tqdm."""
@@ -88,23 +115,19 @@ class FeatureStore:
             return
         log.info("making proposals of %d photos", len(missing))
         # Threads, not processes: OpenCV computes outside Python's lock, and a fresh process would run the caller's
-        # script again. Each has Edge Boxes of its own and one OpenCV thread; more would only fight over the cores.
+        # script again. Each has Edge Boxes of its own and one thread to compute in; more would only fight over the
+        # cores.
         own = threading.local()
 
         def make(path: Path) -> None:
             if not hasattr(own, "store"):
-                own.store = FeatureStore(self.side, self.settings, self.folder.parent)
+                own.store = FeatureStore(self.side, self.settings, self.folder.parent, self.detector)
             own.store.get(path)
 
-        threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)
-        try:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                work = pool.map(make, missing)
-                for _ in progress(work, len(missing)) if progress else work:
-                    pass
-        finally:
-            cv2.setNumThreads(threads)
+        with one_thread(self.detector), ThreadPoolExecutor(os.cpu_count()) as pool:
+            work = pool.map(make, missing)
+            for _ in progress(work, len(missing)) if progress else work:
+                pass
 
     def _file(self, path: Path) -> Path:
         return self.folder / f"{photo_key(path)}.npz"
@@ -114,7 +137,8 @@ class FeatureStore:
             self._edge_boxes = EdgeBoxes(self.settings)
         photo = open_photo(path)
         height, width = photo.shape[:2]
-        return StoredPhoto(squeeze(photo, self.side), scale(self._edge_boxes(photo), 1 / width, 1 / height))
+        proposals = propose(photo, self._edge_boxes, self.detector).scaled(1 / width, 1 / height)
+        return StoredPhoto(squeeze(photo, self.side), proposals.boxes, proposals.detections)
 
 
 class FrozenFeatures:

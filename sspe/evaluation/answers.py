@@ -13,7 +13,7 @@ from sspe.evaluation.absent import AbsentPhrase
 from sspe.evaluation.progress import Progress, without_progress
 from sspe.models.localization import LocalizationModel, Located, Regions
 from sspe.text.context import ALONE, Context
-from sspe.vision.boxes import iou, scale
+from sspe.vision.boxes import iou
 from sspe.vision.photo import open_photo
 
 THRESHOLD = 0.5  # intersection over union from which a box is right
@@ -105,7 +105,8 @@ def localize_annotated(
             continue
         pixels = open_photo(photo.path)
         height, width = pixels.shape[:2]
-        regions = model.embed_regions(pixels, scale(store.get(photo.path).boxes, width, height))
+        proposals = store.proposals(photo.path).scaled(width, height)
+        regions = model.embed_regions(pixels, proposals.boxes, proposals.detections)
         results += _results_of(model, photo, regions, (width, height))
         if wanted := (absent or {}).get(photo.id, ()):
             # Every other one alone, as a search would ask for it.

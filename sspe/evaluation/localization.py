@@ -59,7 +59,7 @@ def evaluate_localization(
     calibrated = model.calibration is not None
     if cross_fit and not calibrated:
         raise SspeError("The checkpoint has no probabilities to cross-fit; leave cross-fitting out.")
-    store = FeatureStore(model.settings.regions.side, model.settings.proposals)
+    store = FeatureStore(model.settings.regions.side, model.settings.proposals, detector=model.detector)
     store.prepare([photo.path for photo in photos], progress)
     chosen = choose_absent(photos) if calibrated and (absent or cross_fit) else None
     found, missing = localize_annotated(model, photos, store, progress, chosen)

@@ -16,8 +16,10 @@ from sspe.extras import import_extra
 from sspe.files import atomic_write
 from sspe.settings import EdgeBoxesSettings
 from sspe.vision.boxes import iou
+from sspe.vision.detector import Detector
 from sspe.vision.edge_boxes import EdgeBoxes
 from sspe.vision.photo import open_photo
+from sspe.vision.proposals import one_thread, propose
 
 COUNTS = (50, 100, 200, 500, 1000)
 OVERLAPS = (0.5, 0.7)
@@ -27,38 +29,33 @@ def evaluate_proposals(
     photos: Sequence[AnnotatedPhoto],
     settings: EdgeBoxesSettings | None = None,
     progress: Progress = without_progress,
+    detector: Detector | None = None,
 ) -> dict:
     """Recall of the merged boxes of all phrases with a box, in 0..1, and milliseconds per photo on one core.
 
-    `sspe evaluate proposals` from Python, with the settings of a checkpoint or the default ones.
+    `sspe evaluate proposals` from Python, with the settings and the detector of a checkpoint or the default ones.
 
     Recall at a count is taken among the first boxes of 1,000, which are those that asking for fewer gives. The time is
     that of the settings' own count, on the decoded photo. Raises DataError when no phrase has a box.
     """
-    import cv2
-
     settings = settings or EdgeBoxesSettings()
     timed, many = EdgeBoxes(settings), EdgeBoxes(replace(settings, count=max(COUNTS)))
     first: list[np.ndarray] = []  # per phrase: for each overlap, how many boxes it takes to cover it (inf: never)
     types: list[tuple[str, ...]] = []
     seconds: list[float] = []
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with one_thread(detector):
         for photo in progress(photos):
             phrases = [p for s in photo.sentences for p in s.phrases if len(p.boxes)]
             pixels = open_photo(photo.path)
             begun = time.perf_counter()
-            timed(pixels)
+            propose(pixels, timed, detector)
             seconds.append(time.perf_counter() - begun)
             if phrases:
-                overlap = iou(np.stack([p.box for p in phrases]), many(pixels))  # (P, R)
+                overlap = iou(np.stack([p.box for p in phrases]), propose(pixels, many, detector).boxes)  # (P, R)
                 hits = np.stack([overlap >= least for least in OVERLAPS])  # (2, P, R)
                 needed = np.where(hits.any(axis=2), hits.argmax(axis=2) + 1.0, np.inf)
                 first.extend(needed.T)
                 types.extend(p.types for p in phrases)
-    finally:
-        cv2.setNumThreads(threads)
     if not first:
         raise DataError("The chosen photos have no phrase with a box, so there is nothing to measure; choose others.")
     needed = np.stack(first)  # (P, 2)

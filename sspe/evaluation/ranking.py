@@ -23,6 +23,7 @@ from sspe.models.device import autocast
 from sspe.models.localization import LocalizationModel
 from sspe.vision.boxes import iou, scale
 from sspe.vision.photo import open_photo
+from sspe.vision.proposals import Proposals, things_in
 
 _TEXTS = 2048  # phrases embedded at once
 
@@ -57,7 +58,8 @@ def evaluate_ranking(
     model = localizer.model
     settings = model.settings.proposals
     # The best so many of a larger number are what a smaller number would have been.
-    store = FeatureStore(model.settings.regions.side, replace(settings, count=max([settings.count, *proposals])))
+    many = replace(settings, count=max([settings.count, *proposals]))
+    store = FeatureStore(model.settings.regions.side, many, detector=model.detector)
     store.prepare([photo.path for photo in photos], progress)
     features = FrozenFeatures(model.regions, model.precision) if frozen else None
     results = rank_annotated(model, photos, store, features, progress)
@@ -104,10 +106,10 @@ def rank_annotated(
         phrases = [p for s in photo.sentences for p in s.phrases if len(p.boxes)]
         if not phrases:
             continue
-        relative = store.boxes(photo.path)
+        relative = store.proposals(photo.path)
         x = _embedded(model, photo, relative, frozen)
         scores = model.scores(y[[place[p.text.lower()] for p in phrases]], x).cpu().numpy()
-        boxes = scale(relative, photo.width, photo.height)
+        boxes = scale(relative.boxes, photo.width, photo.height)
         merged = np.stack([p.box for p in phrases])
         right = iou(merged, boxes) >= THRESHOLD
         whole, centre = (iou(merged, floor_boxes(photo.width, photo.height)) >= THRESHOLD).T
@@ -119,14 +121,17 @@ def rank_annotated(
 
 @torch.inference_mode()
 def _embedded(
-    model: LocalizationModel, photo: AnnotatedPhoto, relative: np.ndarray, frozen: FrozenFeatures | None
+    model: LocalizationModel, photo: AnnotatedPhoto, relative: Proposals, frozen: FrozenFeatures | None
 ) -> torch.Tensor:
-    """Embeddings (R, E) of relative boxes (R, 4)."""
+    """Embeddings (R, E) of relative proposals."""
     if frozen is None:
-        return model.embed_regions(open_photo(photo.path), scale(relative, photo.width, photo.height)).embeddings
+        proposals = relative.scaled(photo.width, photo.height)
+        return model.embed_regions(open_photo(photo.path), proposals.boxes, proposals.detections).embeddings
+    features = frozen.get(photo.path, relative.boxes)
+    if relative.detections is not None:
+        features = np.concatenate([features, things_in(relative.boxes, relative.detections)], axis=1)
     with autocast(model.device, model.precision):
-        features = torch.from_numpy(frozen.get(photo.path, relative)).to(model.device)
-        return model.network.image(features)
+        return model.network.image(torch.from_numpy(features).to(model.device))
 
 
 def measure_ranking(results: Sequence[Ranked], count: int | None = None) -> dict:

@@ -15,7 +15,9 @@ from sspe.settings import LocalizationModelSettings
 from sspe.text.context import Context
 from sspe.text.encoders import TextEncoder
 from sspe.vision.boxes import clip, consensus, nms
+from sspe.vision.detector import THINGS, Detector, published_detector
 from sspe.vision.edge_boxes import EdgeBoxes
+from sspe.vision.proposals import Detections, Proposals, propose, things_in
 from sspe.vision.region_encoder import RegionEncoder
 
 
@@ -74,13 +76,21 @@ class LocalizationModel(nn.Module):
     task = "localization"
 
     def __init__(self, settings: LocalizationModelSettings, text_encoder: TextEncoder, pretrained: bool = False):
-        """``pretrained`` starts the backbone from ImageNet; otherwise its weights are random until they are loaded."""
+        """``pretrained`` starts the backbone from ImageNet, and the detector, if there is one, as it was published.
+
+        Otherwise weights are random until they are loaded. Raises CheckpointError where published ones are not at hand.
+        """
         super().__init__()
         self.settings = settings
         self.text_encoder = text_encoder
         self.edge_boxes = EdgeBoxes(settings.proposals)
         self.regions = RegionEncoder(settings.regions, pretrained)
-        self.network = create_network(self.regions.feature_size, text_encoder.feature_size, settings.network)
+        self.detector: Detector | None = None  # frozen always
+        features = self.regions.feature_size
+        if settings.detector.boxes:
+            self.detector = (published_detector if pretrained else Detector)(settings.detector)
+            features += len(THINGS)
+        self.network = create_network(features, text_encoder.feature_size, settings.network)
         self.precision = "float32"
         self.calibration: Calibration | None = None  # fitted after training
 
@@ -96,13 +106,24 @@ class LocalizationModel(nn.Module):
             self.calibration = replace(self.calibration, bank=self.calibration.bank.to(self.device))
         return self
 
+    def propose(self, photo: np.ndarray) -> Proposals:
+        """The proposals of a photo (H, W, 3) uint8 RGB, in its pixels."""
+        return propose(photo, self.edge_boxes, self.detector)
+
     @torch.inference_mode()
-    def embed_regions(self, photo: np.ndarray, boxes: np.ndarray) -> Regions:
-        """The regions of the boxes (R, 4), pixels, of a photo (H, W, 3) uint8 RGB."""
+    def embed_regions(self, photo: np.ndarray, boxes: np.ndarray, detections: Detections | None = None) -> Regions:
+        """The regions of the boxes (R, 4), pixels, of a photo (H, W, 3) uint8 RGB.
+
+        ``detections``, in pixels as well, are what the model's detector found in the photo; None: it is asked now.
+        A model without a detector takes none.
+        """
         height, width = photo.shape[:2]
         refiner = self.network.refiner
         with autocast(self.device, self.precision):
             features = self.regions.encode(photo, boxes)
+            if self.detector is not None:
+                things = things_in(boxes, detections or self.detector.detect(photo))
+                features = torch.cat([features, torch.from_numpy(things).to(self.device)], dim=1)
             described = refiner.describe(features) if refiner else None
             return Regions(width, height, boxes, self.network.image(features), described)
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from sspe.vision.boxes import area, clip
+from sspe.vision.proposals import Detections, Proposals
 
 LEAST_SHARE = 0.6  # of a box that must lie inside the window cut from a photo; what is cut more is gone
 
@@ -18,12 +19,13 @@ def random_window(width: int, height: int, least: float, rng: np.random.Generato
 
 
 def zoomed(
-    squeezed: np.ndarray, proposals: np.ndarray, right: np.ndarray, least: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    squeezed: np.ndarray, proposals: Proposals, right: np.ndarray, least: float, rng: np.random.Generator
+) -> tuple[np.ndarray, Proposals, np.ndarray, np.ndarray]:
     """A window of the picture, at least the share ``least`` of its width and height, brought to the picture's size.
 
-    Returns the picture, the proposals (N', 4) and the phrases' boxes (P', 4) in the window's frame, of those that lie
-    in it for the most part, and which phrases (P,) bool these are. Where there would be none, nothing is cut.
+    Returns the picture, the proposals (detections among them) and the phrases' boxes (P', 4) in the window's frame, of
+    those that lie in it for the most part, and which phrases (P,) bool these are. Where there would be none, nothing is
+    cut.
     """
     side = len(squeezed)
     x, y, w, h = random_window(side, side, least, rng)
@@ -33,12 +35,16 @@ def zoomed(
         inside = clip(moved, 1, 1)
         return inside, area(inside) >= LEAST_SHARE * np.maximum(area(moved), 1e-6)
 
-    (cut_right, kept), (cut_proposals, whole) = seen(right), seen(proposals)
+    (cut_right, kept), (cut_boxes, whole) = seen(right), seen(proposals.boxes)
     if not kept.any():
         return squeezed, proposals, right, np.ones(len(right), bool)
     whole[:1] = True  # the whole photo is now the whole window
+    found = proposals.detections
+    if found is not None:
+        cut_found, shown = seen(found.boxes)
+        found = Detections(cut_found[shown], found.scores[shown])
     picture = cv2.resize(squeezed[y : y + h, x : x + w], (side, side), interpolation=cv2.INTER_LINEAR)
-    return picture, cut_proposals[whole], cut_right[kept], kept
+    return picture, Proposals(cut_boxes[whole], found), cut_right[kept], kept
 
 
 def recoloured(squeezed: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:

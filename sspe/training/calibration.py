@@ -58,7 +58,8 @@ def make_bank(
     for i in sorted(rng.choice(len(photos), min(BANK_PHOTOS, len(photos)), replace=False)):
         pixels = open_photo(photos[int(i)].path)
         height, width = pixels.shape[:2]
-        boxes = store.get(photos[int(i)].path).boxes * np.array([width, height, width, height], np.float32)
+        proposals = store.proposals(photos[int(i)].path).scaled(width, height)
+        boxes = proposals.boxes
         drawn = boxes[rng.choice(len(boxes), min(BANK_REGIONS, len(boxes)), replace=False)]
-        parts.append(model.embed_regions(pixels, drawn).embeddings)
+        parts.append(model.embed_regions(pixels, drawn, proposals.detections).embeddings)
     return torch.cat(parts).float()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
@@ -66,12 +67,14 @@ class LocalizationTask:
     def __init__(self, recipe: LocalizationRecipe, data: LocalizationData, run: Run):
         self.recipe, self.data, self.run = recipe, data, run
         torch.manual_seed(run.seed)
-        settings = LocalizationModelSettings(recipe.regions, recipe.network, recipe.proposals)
+        settings = LocalizationModelSettings(recipe.regions, recipe.network, recipe.proposals, recipe.detector)
         self.model = LocalizationModel(settings, data.text_encoder, pretrained=True)
         self.model.to(run.device, memory_format=torch.channels_last)
         self.model.precision = run.precision
         self.phrase_features = data.phrase_features.to(run.device)  # (U, T)
-        self.trained = self.model if recipe.fine_tune else self.model.network
+        # By the names they have in the model; the detector beside them never changes.
+        parts = {"regions": self.model.regions, "network": self.model.network}
+        self.trained = nn.ModuleDict(parts) if recipe.fine_tune else self.model.network
         self.frozen = None if recipe.fine_tune else FrozenFeatures(self.model.regions, run.precision)
         self.epochs = 1 if recipe.network.kind == "cca" else recipe.epochs  # the analysis is fitted at once
         self.kept: dict[str, list[torch.Tensor] | None] = {"mined": None}  # hard negatives, once there are any
@@ -110,6 +113,8 @@ class LocalizationTask:
             features = batch.features  # (R, D)
             if features is None:
                 features = self.model.regions(batch.squeezed, batch.regions)
+            if batch.things is not None:
+                features = torch.cat([features, batch.things], dim=1)
             x, y = network(features, self.phrase_features[batch.phrases].float())  # (R, E), (P, E)
             if network.refiner and self.recipe.loss.refinement:
                 of_phrase, of_region = batch.refinable.nonzero(as_tuple=True)
@@ -155,7 +160,7 @@ class LocalizationTask:
                 dataset.prepare_features(index)
             if not self.recipe.calibrated:
                 for photo in self.run.bar(self.data.val, "region features of val"):
-                    self.frozen.prepare(photo.path, self.data.store.boxes(photo.path))
+                    self.frozen.prepare(photo.path, self.data.store.proposals(photo.path).boxes)
 
     def _pairs(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Features (P, D) and (P, T) of all pairs of region and phrase, photo by photo."""

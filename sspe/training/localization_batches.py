@@ -20,6 +20,7 @@ from sspe.training.augmentation import recoloured, zoomed
 from sspe.training.localization_data import PhraseTable, TrainingPhoto
 from sspe.training.recipes import LocalizationRecipe
 from sspe.vision.boxes import flip, iou
+from sspe.vision.proposals import things_in
 
 _TOO_NEAR = 0.95  # IoU; the annotated box itself, or as good as: nothing is left to refine
 
@@ -36,6 +37,7 @@ class Example:
         boxes: (P, 4) float32, the phrases' merged boxes.
         positive, negative: (P, R) bool.
         refinable: (P, R) bool, the region is near enough to the phrase's box to be refined onto it.
+        things: (R, T) float32, what the detector found in each region; None without a detector.
     """
 
     squeezed: torch.Tensor | None
@@ -46,6 +48,7 @@ class Example:
     positive: torch.Tensor
     negative: torch.Tensor
     refinable: torch.Tensor
+    things: torch.Tensor | None = None
 
 
 class RegionPhraseDataset(Dataset):
@@ -79,29 +82,30 @@ class RegionPhraseDataset(Dataset):
         in_sentence = np.array([rng.choice(rows) for rows in photo.mentions])
         phrases = np.where(rng.random(len(boxes)) < r.alone, photo.phrases, in_sentence)
         if self.frozen is not None:
-            squeezed, proposals = None, self.store.boxes(photo.record.path)
+            squeezed, proposals = None, self.store.proposals(photo.record.path)
         else:
             stored = self.store.get(photo.record.path)
-            squeezed, proposals = stored.squeezed, stored.boxes
+            squeezed, proposals = stored.squeezed, stored.proposals
             if r.zoom < 1:
                 squeezed, proposals, boxes, kept = zoomed(squeezed, proposals, boxes, r.zoom, rng)
                 phrases = phrases[kept]
             if r.flip and not photo.sided and rng.random() < 0.5:
-                squeezed, proposals, boxes = squeezed[:, ::-1], flip(proposals, 1.0), flip(boxes, 1.0)
+                squeezed, proposals, boxes = squeezed[:, ::-1], proposals.flipped(1.0), flip(boxes, 1.0)
             if r.colour:
                 squeezed = recoloured(squeezed, r.colour, rng)
         annotated = np.unique(boxes, axis=0)
         mined = np.zeros(0, int) if self.mined is None else self.mined[index]
-        sampled = self._sampled(iou(boxes, proposals).max(axis=0), mined, rng)
-        regions = np.concatenate([annotated, proposals[sampled]])
+        sampled = self._sampled(iou(boxes, proposals.boxes).max(axis=0), mined, rng)
+        regions = np.concatenate([annotated, proposals.boxes[sampled]])
         overlap = iou(boxes, regions)  # (P, R); relative boxes keep the intersection over union
         features = None
         if self.frozen is not None:
             rows = np.concatenate([rows_of(annotated, photo.annotated), len(photo.annotated) + sampled])
-            everything = np.concatenate([photo.annotated, proposals])
+            everything = np.concatenate([photo.annotated, proposals.boxes])
             features = torch.from_numpy(self.frozen.get(photo.record.path, everything, rows))
         else:
             squeezed = torch.from_numpy(np.ascontiguousarray(squeezed))
+        found = proposals.detections
         return Example(
             squeezed,
             features,
@@ -111,6 +115,7 @@ class RegionPhraseDataset(Dataset):
             torch.from_numpy(overlap >= r.positive_iou),
             torch.from_numpy(overlap < r.negative_iou),
             torch.from_numpy((overlap >= r.refined_iou) & (overlap < _TOO_NEAR)),
+            None if found is None else torch.from_numpy(things_in(regions, found)),
         )
 
     def _sampled(self, nearness: np.ndarray, mined: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -132,15 +137,18 @@ class RegionPhraseDataset(Dataset):
             The proposals (N, 4), the features (P, D) of the phrases' boxes, and those (N, D) of the proposals.
         """
         photo = self.photos[index]
-        proposals = self.store.boxes(photo.record.path)
-        features = self.frozen.get(photo.record.path, np.concatenate([photo.annotated, proposals]))
+        proposals = self.store.proposals(photo.record.path)
+        boxes = np.concatenate([photo.annotated, proposals.boxes])
+        features = self.frozen.get(photo.record.path, boxes)
+        if proposals.detections is not None:
+            features = np.concatenate([features, things_in(boxes, proposals.detections)], axis=1)
         of_phrases = features[rows_of(photo.boxes, photo.annotated)]
-        return proposals, torch.from_numpy(of_phrases), torch.from_numpy(features[len(photo.annotated) :])
+        return proposals.boxes, torch.from_numpy(of_phrases), torch.from_numpy(features[len(photo.annotated) :])
 
     def prepare_features(self, index: int) -> None:
         """Compute the frozen features of a photo, if they are not on disk yet."""
         photo = self.photos[index]
-        boxes = np.concatenate([photo.annotated, self.store.boxes(photo.record.path)])
+        boxes = np.concatenate([photo.annotated, self.store.proposals(photo.record.path).boxes])
         self.frozen.prepare(photo.record.path, boxes)
 
 
@@ -160,6 +168,7 @@ class Batch:
     boxes: torch.Tensor  # (P, 4)
     matches: Matches  # (P, R)
     refinable: torch.Tensor  # (P, R)
+    things: torch.Tensor | None = None  # (R, T)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
@@ -173,6 +182,7 @@ class Batch:
             self.boxes.to(device),
             Matches(*(mask.to(device) for mask in masks)),
             self.refinable.to(device),
+            None if self.things is None else self.things.to(device),
         )
 
 
@@ -203,7 +213,7 @@ class Collate:
         photos = torch.arange(len(examples))
         has_words = (same_words.float() @ (of_phrase[:, None] == photos[None]).float()) > 0  # (P, N)
         negative = here | (~same_photo & ~has_words[:, of_region])
-        frozen = examples[0].features is not None
+        frozen, named = examples[0].features is not None, examples[0].things is not None
         return Batch(
             None if frozen else torch.stack([e.squeezed for e in examples]),
             torch.cat([e.features for e in examples]) if frozen else None,
@@ -212,4 +222,5 @@ class Collate:
             torch.cat([e.boxes for e in examples]),
             Matches(positive, negative, same_photo, same_words),
             torch.block_diag(*(e.refinable for e in examples)),
+            torch.cat([e.things for e in examples]) if named else None,
         )

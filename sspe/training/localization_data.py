@@ -21,6 +21,7 @@ from sspe.training.batches import SIDES, same_words_key
 from sspe.training.recipes import LocalizationRecipe
 from sspe.training.source import Source, fingerprint
 from sspe.vision.boxes import scale
+from sspe.vision.detector import published_detector
 
 WATCHED = 120  # val photos measured after every epoch; always the same ones
 _TEXTS = 8192  # phrases encoded at once
@@ -163,7 +164,8 @@ class LocalizationData:
             )
         phrases = [p.text for photo in train for s in photo.sentences for p in s.phrases if len(p.boxes)]
         text_encoder = create_text_encoder(recipe.text, phrases)
-        store = FeatureStore(recipe.regions.side, recipe.proposals)
+        detector = published_detector(recipe.detector) if recipe.detector.boxes else None
+        store = FeatureStore(recipe.regions.side, recipe.proposals, detector=detector)
         store.prepare([photo.path for photo in [*train, *val]], lambda work, total: bar(work, "proposals", total))
         dtype = torch.float32 if recipe.fine_tune else torch.float16
         features = torch.empty(len(table.texts), text_encoder.feature_size, dtype=dtype)

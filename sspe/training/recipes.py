@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sspe.errors import SspeError
 from sspe.settings import (
     OPTIMISERS,
+    DetectorSettings,
     EdgeBoxesSettings,
     LossSettings,
     NetworkSettings,
@@ -78,6 +79,7 @@ class LocalizationRecipe(_Recipe):
     colour: float = setting(0.2, "brightness and contrast change by up to this share", at_least=0, at_most=1)
     regions: RegionSettings = field(default_factory=RegionSettings)
     proposals: EdgeBoxesSettings = field(default_factory=EdgeBoxesSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     text: TextSettings = field(default_factory=TextSettings)
@@ -85,7 +87,7 @@ class LocalizationRecipe(_Recipe):
     @property
     def reads(self) -> tuple:
         """The settings that :class:`sspe.training.localization_data.LocalizationData` depends on."""
-        return self.text, self.proposals, self.regions.side, self.regions_per_phrase, self.fine_tune
+        return self.text, self.proposals, self.detector, self.regions.side, self.regions_per_phrase, self.fine_tune
 
     def check(self) -> None:
         """Raise SspeError for the first value, or two together, that no training run could use."""

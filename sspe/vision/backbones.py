@@ -5,7 +5,6 @@ that map, brought to a fixed size, into one feature vector. Run one after the ot
 published classifier without its last layer. A recipe says by a stage's name how much of the network to freeze.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,7 +15,7 @@ from torch import nn
 
 from sspe.errors import CheckpointError, SspeError
 from sspe.vision.folding import fold_batch_norm
-from sspe.vision.weights import PUBLISHED, RANDOM, efficientnet_lite, from_torchvision
+from sspe.vision.weights import PUBLISHED, RANDOM, efficientnet_lite, from_torchvision, weights_key
 
 
 class MeanPooledHead(nn.Sequential):
@@ -188,10 +187,7 @@ class BackboneEncoder(nn.Module):
 
     def weights_key(self) -> str:
         """Short hash of the weights: identifies what was computed with them."""
-        digest = hashlib.sha256()
-        for tensor in self.state_dict().values():
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return weights_key(self)
 
     def normalised(self, photos: torch.Tensor) -> torch.Tensor:
         """(N, H, W, 3) uint8 -> (N, 3, H, W) float32; the permuted view already is channels_last, the fast layout."""

@@ -109,6 +109,14 @@ def from_torchvision(name: str, weights: str | None) -> nn.Module:
         ) from None
 
 
+def weights_key(network: nn.Module) -> str:
+    """Short hash of a network's weights: identifies what was computed with them."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 def read_weights(path: str) -> dict[str, torch.Tensor]:
     """The state dictionary in a file that torch.save wrote. Raises CheckpointError where it is missing or broken."""
     if not Path(path).is_file():

@@ -13,9 +13,11 @@ from PIL import Image
 from sspe.data import caches as feature_store
 from sspe.data.caches import FeatureStore, FrozenFeatures, StoredPhoto, photo_key
 from sspe.errors import PhotoError
-from sspe.settings import EdgeBoxesSettings, RegionSettings
+from sspe.files import settings_key
+from sspe.settings import DetectorSettings, EdgeBoxesSettings, RegionSettings
 from sspe.vision.edge_boxes import EdgeBoxes
 from sspe.vision.photo import open_photo, squeeze
+from sspe.vision.proposals import Detections
 
 FEW = EdgeBoxesSettings(count=30, size=96)
 
@@ -101,6 +103,59 @@ def test_another_setting_or_version_never_reads_this_ones_files(store, path, ope
     others.append(FeatureStore(32, FEW, folder))
     assert len({s.folder for s in [store, *others]}) == 6
     assert others[0].get(path).squeezed.shape == (48, 48, 3) and len(others[1].get(path).boxes) == 20
+
+
+class Found:
+    """Stands in for the detector: the same two things in every photo, in its pixels."""
+
+    settings = DetectorSettings(boxes=1)
+
+    def __init__(self, name: str = "first"):
+        self.name, self.seen = name, 0
+
+    def key(self) -> str:
+        return self.name
+
+    def detect(self, photo: np.ndarray) -> Detections:
+        self.seen += 1
+        height, width = photo.shape[:2]
+        boxes = np.array([[0, 0, width / 2, height], [width / 4, 0, width, height / 2]], np.float32)
+        return Detections(boxes, np.array([[0.5, 0.25], [0.125, 0.75]], np.float32))
+
+
+def test_what_the_detector_found_is_kept_beside_edge_boxes(path, opened, tmp_path):
+    detector = Found()
+    for _ in range(2):  # made, then read
+        store = FeatureStore(32, FEW, tmp_path / "cache", detector)
+        stored = store.get(path)
+        np.testing.assert_allclose(stored.detections.boxes, [[0, 0, 0.5, 1], [0.25, 0, 1, 0.5]])
+        assert stored.detections.scores.tolist() == [[0.5, 0.25], [0.125, 0.75]]
+        np.testing.assert_allclose(stored.boxes[:2], [[0, 0, 1, 1], [0, 0, 0.5, 1]])
+        alone = store.proposals(path)
+        assert np.array_equal(alone.boxes, stored.boxes)
+        assert np.array_equal(alone.detections.boxes, stored.detections.boxes)
+    assert detector.seen == len(opened) == 1
+
+
+def test_with_another_detector_or_none_it_is_another_file(path, tmp_path):
+    folder = tmp_path / "cache"
+    plain, first, second = (FeatureStore(32, FEW, folder, d) for d in (None, Found(), Found("second")))
+    assert len({store.folder for store in (plain, first, second)}) == 3
+    assert second.get(path).detections is not None and plain.get(path).detections is None
+    with np.load(*files(plain.folder)) as arrays:
+        assert sorted(arrays) == ["boxes", "squeezed"]
+    # The name that such files always had: nobody's proposals are to be made again.
+    version = feature_store.cv2.__version__.split(".")[0]
+    assert plain.folder.name == settings_key(feature_store.VERSION, 32, FEW.as_dict(), version)
+
+
+def test_detections_of_many_photos_are_made_at_once(tmp_path):
+    paths = [draw(tmp_path / f"{i}.png", seed=i) for i in range(5)]
+    detector = Found()
+    store = FeatureStore(32, FEW, tmp_path / "cache", detector)
+    store.prepare(paths)
+    assert detector.seen == 5 and all(len(store.proposals(path).detections.boxes) == 2 for path in paths)
+    assert detector.seen == 5
 
 
 def test_a_replaced_photo_is_read_anew(store, path, opened):

@@ -18,6 +18,7 @@ from sspe.evaluation.probabilities import measure_probability
 from sspe.models.localization import Located
 from sspe.text.context import ALONE, Context
 from sspe.vision.boxes import nms
+from sspe.vision.proposals import Proposals
 
 # Five proposals of a photo of 100 x 50 pixels, relative to it as a store keeps them.
 BOXES = np.array([[0, 0, 1, 1], [0, 0, 0.5, 1], [0, 0, 0.48, 1], [0.5, 0, 1, 1], [0.6, 0.2, 0.8, 0.8]], np.float32)
@@ -32,7 +33,7 @@ SCORES_ALONE = {
     "his hat": [0.1, 0.2, 0.3, 0.4, 0.9],
     "a dog": [0.5, 0.4, 0.3, 0.2, 0.1],
 }
-STORE = SimpleNamespace(get=lambda path: SimpleNamespace(boxes=BOXES))
+STORE = SimpleNamespace(proposals=lambda path: Proposals(BOXES))
 
 
 class Scores:
@@ -46,7 +47,7 @@ class Scores:
     def __init__(self, refined=None, calibrated=False, answers=None):
         self.asked, self.refined, self.calibrated, self.answers = [], refined or {}, calibrated, answers or {}
 
-    def embed_regions(self, pixels, boxes):
+    def embed_regions(self, pixels, boxes, detections):
         assert pixels.shape == (50, 100, 3) and boxes.dtype == np.float32
         np.testing.assert_allclose(boxes, PIXELS, rtol=1e-6)
         return "the regions"

@@ -12,9 +12,10 @@ from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
 from sspe.errors import DataError
 from sspe.evaluation.ranking import Ranked, measure_ranking, rank_annotated, table
 from sspe.vision.boxes import scale
+from sspe.vision.proposals import Proposals
 
 BOXES = np.array([[0, 0, 1, 1], [0, 0, 0.5, 1], [0, 0, 0.48, 1], [0.5, 0, 1, 1], [0.6, 0.2, 0.8, 0.8]], np.float32)
-STORE = SimpleNamespace(boxes=lambda path: BOXES)
+STORE = SimpleNamespace(proposals=lambda path: Proposals(BOXES))
 SCORES = {"a man": [0.1, 0.8, 0.9, 0.3, 0.2], "his hat": [0.9, 0.5, 0.6, 0.7, 0.7]}
 
 
@@ -28,7 +29,7 @@ class Scores:
         assert list(texts) == sorted(SCORES)  # once each, lower case
         return torch.tensor([SCORES[text] for text in texts])
 
-    def embed_regions(self, pixels, boxes):
+    def embed_regions(self, pixels, boxes, detections):
         assert pixels.shape == (50, 100, 3)
         np.testing.assert_allclose(boxes, scale(BOXES, 100, 50))
         return SimpleNamespace(embeddings="the regions")
@@ -147,7 +148,7 @@ def test_a_real_pipeline(make_localization_model, scenes, tmp_path):
     results = rank_annotated(model, photos, store)
     photo = photos[0]
     pixels = open_photo(photo.path)
-    regions = model.embed_regions(pixels, scale(store.boxes(photo.path), photo.width, photo.height))
+    regions = model.embed_regions(pixels, scale(store.proposals(photo.path).boxes, photo.width, photo.height))
     texts = [p.text for s in photo.sentences for p in s.phrases if len(p.boxes)]
     expected = model.locate(regions, texts).scores
     for result, row in zip(results, expected, strict=False):

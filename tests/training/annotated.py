@@ -9,6 +9,7 @@ from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
 from sspe.training.localization_batches import RegionPhraseDataset
 from sspe.training.localization_data import training_photos
 from sspe.training.recipes import LocalizationRecipe
+from sspe.vision.proposals import Proposals
 
 
 def plainly(**changes) -> LocalizationRecipe:
@@ -42,8 +43,8 @@ class Store:
         boxes = np.concatenate([[[0, 0, 1, 1]], np.concatenate([corner, corner + size], axis=1)])
         return StoredPhoto(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8), boxes.astype(np.float32))
 
-    def boxes(self, path: Path) -> np.ndarray:
-        return self.get(path).boxes
+    def proposals(self, path: Path) -> Proposals:
+        return self.get(path).proposals
 
 
 def dataset(

@@ -1,0 +1,107 @@
+"""Proposals of a photo: the boxes of Edge Boxes and, where a model has a detector, what it finds by name.
+
+A detection is used twice. The best ones are proposals themselves, for the detector frames things more tightly than
+contours do; and every region is told which things are near it (:func:`things_in`), so that names are known beyond what
+the training captions say. Without a detector there are Edge Boxes alone, as in the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from sspe.vision.boxes import flip, iou, scale
+
+if TYPE_CHECKING:
+    from sspe.vision.detector import Detector
+    from sspe.vision.edge_boxes import EdgeBoxes
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What the detector finds in one photo, best first.
+
+    Attributes:
+        boxes: (D, 4) float32, in the frame of the proposals beside them.
+        scores: (D, T) float32, 0..1, of each of the T things the detector knows; they need not sum to 1.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """The boxes of one photo that may answer a phrase, and what is known about them.
+
+    Attributes:
+        boxes: (R, 4) float32, pixels of the photo or relative to it (0..1 of width and height); the whole photo first.
+        detections: everything the detector found, in the same frame, whether it became a proposal or not; None without
+            a detector.
+    """
+
+    boxes: np.ndarray
+    detections: Detections | None = None
+
+    def first(self, count: int) -> Proposals:
+        """The first so many boxes, with all detections."""
+        return Proposals(self.boxes[:count], self.detections)
+
+    def scaled(self, sx: float, sy: float) -> Proposals:
+        """In a frame that is ``sx`` times as wide and ``sy`` times as high."""
+        return self._moved(lambda boxes: scale(boxes, sx, sy))
+
+    def flipped(self, width: float) -> Proposals:
+        """In the mirror image of a photo that is ``width`` wide."""
+        return self._moved(lambda boxes: flip(boxes, width))
+
+    def _moved(self, move) -> Proposals:
+        found = self.detections
+        return Proposals(move(self.boxes), found and Detections(move(found.boxes), found.scores))
+
+
+def propose(photo: np.ndarray, edge_boxes: EdgeBoxes, detector: Detector | None = None) -> Proposals:
+    """Proposals of a photo (H, W, 3) uint8 RGB, in pixels; at most as many as Edge Boxes' settings say.
+
+    The whole photo, then the best boxes of the detector, then Edge Boxes by falling score.
+    """
+    boxes = edge_boxes(photo)
+    if detector is None:
+        return Proposals(boxes)
+    found = detector.detect(photo)
+    named = found.boxes[: detector.settings.boxes]
+    return Proposals(np.concatenate([boxes[:1], named, boxes[1:]])[: edge_boxes.settings.count], found)
+
+
+def things_in(boxes: np.ndarray, detections: Detections) -> np.ndarray:
+    """How surely each of boxes (R, 4) frames each of T things: (R, T) float32, 0..1; 0 where nothing was detected.
+
+    The largest, over the detections, of the thing's score times the squared intersection over union with the box.
+    """
+    found = np.zeros((len(boxes), detections.scores.shape[1]), np.float32)
+    for near, scores in zip(iou(detections.boxes, boxes) ** 2, detections.scores, strict=True):
+        np.maximum(found, near[:, None] * scores, out=found)  # one detection at a time: all at once fill 16 MB
+    return found
+
+
+@contextmanager
+def one_thread(detector: Detector | None = None) -> Iterator[None]:
+    """Within the block proposals are made in one thread: OpenCV's and, where there is a detector, torch's."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    if detector is not None:
+        import torch
+
+        of_torch = torch.get_num_threads()
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        if detector is not None:
+            torch.set_num_threads(of_torch)

@@ -1,0 +1,95 @@
+"""Proposals of both kinds, in one order; what the detector found goes with them wherever they go."""
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sspe.settings import DetectorSettings, EdgeBoxesSettings
+from sspe.vision.edge_boxes import EdgeBoxes
+from sspe.vision.proposals import Detections, Proposals, one_thread, propose, things_in
+
+FOUND = Detections(
+    np.array([[10, 10, 30, 30], [0, 0, 20, 40], [50, 50, 60, 60]], np.float32),
+    np.array([[0.8, 0.1], [0.3, 0.6], [0.1, 0.2]], np.float32),
+)
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    photo = np.full((90, 120, 3), 230, np.uint8)
+    cv2.rectangle(photo, (20, 20), (60, 70), (200, 30, 30), -1)
+    cv2.circle(photo, (90, 45), 20, (20, 60, 200), -1)
+    return photo
+
+
+def detector(boxes: int) -> SimpleNamespace:
+    """Finds the same in every photo."""
+    return SimpleNamespace(settings=DetectorSettings(boxes=boxes), detect=lambda photo: FOUND)
+
+
+def test_the_detectors_boxes_stand_between_the_whole_photo_and_edge_boxes(photo):
+    edge_boxes = EdgeBoxes(EdgeBoxesSettings(count=12, size=96))
+    plain = edge_boxes(photo)
+    made = propose(photo, edge_boxes, detector(2))
+    np.testing.assert_array_equal(made.boxes, np.concatenate([plain[:1], FOUND.boxes[:2], plain[1:10]]))
+    assert made.boxes.dtype == np.float32 and len(made.boxes) == 12
+    assert made.detections is FOUND  # all three of them, for the regions' features
+
+
+def test_there_are_never_more_proposals_than_the_settings_say(photo):
+    edge_boxes = EdgeBoxes(EdgeBoxesSettings(count=3, size=96))
+    np.testing.assert_array_equal(propose(photo, edge_boxes, detector(9)).boxes[1:], FOUND.boxes[:2])
+    only = propose(photo, EdgeBoxes(EdgeBoxesSettings(count=1)), detector(9))
+    np.testing.assert_array_equal(only.boxes, [[0, 0, 120, 90]])
+
+
+def test_without_a_detector_there_are_edge_boxes_alone(photo):
+    edge_boxes = EdgeBoxes(EdgeBoxesSettings(count=12, size=96))
+    made = propose(photo, edge_boxes)
+    np.testing.assert_array_equal(made.boxes, edge_boxes(photo))
+    assert made.detections is None and made.first(3).detections is None and made.scaled(2, 2).detections is None
+
+
+def test_what_a_region_holds_is_the_best_of_score_times_squared_overlap():
+    boxes = np.array([[10, 10, 30, 30], [10, 10, 30, 20], [0, 0, 20, 20], [90, 90, 99, 99]], np.float32)
+    # Overlaps with the first two: 1 and 200/1000; 1/2 and 100/900; 100/700 and 1/2; 0 and 0.
+    expected = [
+        [0.8, max(0.1, 0.6 * 0.2**2)],
+        [0.8 * 0.25, max(0.1 * 0.25, 0.6 / 81)],
+        [max(0.8 / 49, 0.3 * 0.25), 0.6 * 0.25],
+        [0, 0],
+    ]
+    found = things_in(boxes, FOUND)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(things_in(boxes / 100, Detections(FOUND.boxes / 100, FOUND.scores)), expected, rtol=1e-4)
+
+
+def test_nothing_found_is_nothing_everywhere():
+    nothing = Detections(np.zeros((0, 4), np.float32), np.zeros((0, 2), np.float32))
+    assert things_in(FOUND.boxes, nothing).tolist() == [[0, 0]] * 3
+    assert things_in(np.zeros((0, 4), np.float32), FOUND).shape == (0, 2)
+
+
+def test_detections_move_with_the_boxes():
+    made = Proposals(np.array([[0, 0, 100, 80], [10, 20, 30, 40]], np.float32), FOUND)
+    small = made.scaled(0.1, 0.5)
+    np.testing.assert_allclose(small.boxes, [[0, 0, 10, 40], [1, 10, 3, 20]])
+    np.testing.assert_allclose(small.detections.boxes[0], [1, 5, 3, 15])
+    turned = made.flipped(100)
+    np.testing.assert_allclose(turned.boxes[1], [70, 20, 90, 40])
+    np.testing.assert_allclose(turned.detections.boxes[0], [70, 10, 90, 30])
+    assert small.detections.scores is turned.detections.scores is FOUND.scores
+    first = made.first(1)
+    assert len(first.boxes) == 1 and first.detections is FOUND
+
+
+def test_one_thread_ends_with_the_block_however_it_ends():
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), one_thread(detector(1)):
+        assert (cv2.getNumThreads(), torch.get_num_threads()) == (1, 1)
+        _ = 1 / 0
+    assert (cv2.getNumThreads(), torch.get_num_threads()) == before
