@@ -25,7 +25,7 @@ QUANTITIES = frozenset(
 # waves", "a dog | runs". Participles and commas need a look at what follows, see `_over`.
 _ENDS = frozenset(("IN", "TO", "RP", "MD", "VB", "VBP", "VBZ", "VBG", "WEAR", "WDT", "WP", "WRB", "EX", "PRP"))
 REMEMBERED_CHARACTERS = 200  # longer texts are no phrases that come again; remembering them would take memory
-_STARTS = frozenset(("DT", "ALONE", "PRP$"))  # with these another noun phrase begins
+_STARTS = frozenset(("DT", "ALONE", "PRP$", "NO", "ANY"))  # with these another noun phrase begins
 
 
 def head_of(phrase: str) -> str:

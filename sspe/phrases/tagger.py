@@ -40,14 +40,27 @@ _STANDALONE = frozenset(
     all another both each some that these this those
 """.split()
 )
-_SIGNS = {"&": "CC", '"': "QUOTE", "\u201c": "QUOTE", "\u201d": "QUOTE"}
+_SIGNS = {"&": "CC", **dict.fromkeys('"\u201c\u201d\u2018\u2019', "QUOTE")}
+_SMALL_WORDS = frozenset("a an and at by for from in is no not of on or the to under with without".split())
+_SOME = frozenset("anybody anyone anything everyone everything somebody someone something".split())
+_NOBODY = frozenset("nobody none noone nothing".split())
+_SIDES = frozenset(["left", "right"])
+# Participles that make one description with the noun before them: a snow covered bench.
+_COMPOUNDING = frozenset(
+    """
+    coated colored coloured covered dotted draped encrusted filled infested laden lined littered lit shaped sized soaked
+    spattered splattered stained strewn themed topped wrapped
+""".split()
+)
+_SIGN_WORDS = frozenset(["sign", "signs", "symbol", "symbols"])
 
 
 def tagged_tokens(text: str) -> list[list[Token]]:
     """The tokens of every sentence of a text, with the tags that the grammar reads.
 
     Beside the Penn Treebank's (https://www.nltk.org/book/ch05.html) there are tags by word: OF, COLOR, WEAR, ALONE (a
-    determiner that may stand alone), NUM (the 5 of "player 5"), QUOTE and SIGN.
+    determiner that may stand alone), NO and ANY (determiners that are no part of the thing's name), NNT ("something"),
+    NUM (the 5 of "player 5"), QUOTE and SIGN.
     """
     plain = plain_apostrophes(text)
     sentences = []
@@ -59,8 +72,8 @@ def tagged_tokens(text: str) -> list[list[Token]]:
 
 
 def tag(words: Sequence[str]) -> Tagged:
-    """Tag the tokens of one sentence; words in capitals throughout are read as if they were small."""
-    seen = [word.lower() for word in words] if all(word.upper() == word for word in words) else words
+    """Tag the tokens of one sentence; Where Titles Or CAPITALS Are All There Is, capitals mean nothing."""
+    seen = [word.lower() for word in words] if _capitals_mean_nothing(words) else words
     return [(word, tag) for word, (_, tag) in zip(words, load_tagger().tag(seen), strict=True)]
 
 
@@ -87,10 +100,19 @@ def load_tagger(path: Path = WEIGHTS) -> PerceptronTagger:
     return tagger
 
 
+def _capitals_mean_nothing(words: Sequence[str]) -> bool:
+    if all(word.upper() == word for word in words):
+        return True
+    if not all(word[:1].upper() == word[:1] for word in words):
+        return False
+    return len(words) == 1 or any(word.lower() in _SMALL_WORDS for word in words[1:])  # else "Mr. Brown"
+
+
 def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
     """The tags of a sentence, with names of their own for the words the grammar singles out."""
     words = [word.lower() for word, _ in tagged]
     tags = [tag for _, tag in tagged]
+    quotes = _single_quotes(words, tags)
     for i, word in enumerate(words):
         before = words[i - 1] if i else ""
         after = words[i + 1] if i + 1 < len(words) else ""
@@ -98,7 +120,9 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
         noun_follows = i + 1 < len(tags) and tags[i + 1][:2] in ("NN", "JJ")
         if not any(char.isalnum() for char in word):
             # Of signs only these can stand inside a phrase: tall, thin; black & white; the boys' dog; a "stop" sign.
-            if tags[i] not in (",", "POS"):
+            if i in quotes:
+                tags[i] = "QUOTE"
+            elif tags[i] not in (",", "POS"):
                 tags[i] = _SIGNS.get(word, "SIGN")
         elif word == "of":
             tags[i] = "OF"
@@ -108,6 +132,8 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "RB"  # side by side
         elif (before, word) in (("each", "other"), ("one", "another")):
             tags[i] = "NN"
+        elif before == "no" and word == "one":
+            tags[i - 1], tags[i] = "PRP", "PRP"
         elif word in ("one", "ones") and tag_before in ("DT", "JJ", "JJR", "JJS", "COLOR") and not noun_follows:
             tags[i] = "NN"  # the red one
         elif (before, word) == ("ice", "cream"):
@@ -116,12 +142,26 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "NNP" if i and tags[i] == "NNP" else "COLOR"  # Mr. Brown
         elif word in _QUESTIONS:
             tags[i] = "WRB"
-        elif word in ("w/", "w/o"):
+        elif word in ("w/", "w/o") or (word == "w" and before and after):
             tags[i] = "IN"
         elif word in _WEAR:
             tags[i] = "WEAR"
         elif word in _STANDALONE and tags[i] == "DT":
             tags[i] = "ALONE"
+        elif word in _SOME:
+            tags[i] = "NNT"
+        elif word in _NOBODY:
+            tags[i] = "PRP"
+        elif word == "no" and tags[i] == "DT":
+            tags[i] = "NO"
+        elif word == "any" and noun_follows:
+            tags[i] = "ANY"
+        elif word in _SIDES and tag_before.startswith("NN") and not noun_follows:
+            tags[i] = "RB"  # the man right of the tree
+        elif word in _COMPOUNDING and tag_before == "NN" and noun_follows and tags[i] in ("VBD", "VBN"):
+            tags[i] = "VBN"  # snow covered trees
+        elif before == "which" and i == 1 and tags[i].startswith("NN"):
+            pass  # which cup is red
         elif before in _SUBJECTS and tag_before in ("PRP", "WP", "WDT") and tags[i] in ("NN", "NNS"):
             tags[i] = "VBZ"  # a boy who waves
         elif tags[i] == "VBD" and noun_follows and tag_before in ("DT", "JJ", "COLOR", "CD", "PRP$"):
@@ -135,3 +175,16 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
         ):
             tags[i] = "NUM"
     return tags
+
+
+def _single_quotes(words: Sequence[str], tags: Sequence[str]) -> set[int]:
+    """Which tokens are single quotation marks, not apostrophes: an opening one and the one that closes it."""
+    found = set()
+    opened = None
+    for i, word in enumerate(words):
+        if word == "'" and opened is None and tags[i] != "POS":
+            opened = i
+        elif word == "'" and opened is not None and i > opened + 1:
+            found |= {opened, i}
+            opened = None
+    return found

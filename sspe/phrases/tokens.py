@@ -16,7 +16,7 @@ Span = tuple[int, int]  # start, end: offsets in characters, `end` exclusive
 # NLTK gets a longer sentence in pieces of so many words, so that the time stays proportional to the length of the text.
 MAX_WORDS = 200
 
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"\S*?[a-z]{2}[.!?](?=[A-Z])|\S+")  # "dog.A" are two, the end of a sentence and the next one
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _SENTENCE_END = re.compile(r"[.!?\u2026]+[\"')\]}\u2019\u201d]*$")
 # "Mr.", "U.S." and a single initial end in a full stop that does not end the sentence.
