@@ -36,6 +36,9 @@ class Candidate:
 class LocalizedPhrase:
     """A phrase and where it is: ``sentence[start:end] == text``; ``head`` is its head noun, verbatim.
 
+    ``negated``: the sentence denies it. Of "no hat" the text is "hat", and box, ``confidence`` and ``present`` are
+    those of a hat: the sentence is right where ``present`` is low.
+
     ``box`` and ``score`` are those of ``candidates[0]``; the others follow, best score first.
 
     ``present`` is the probability that the photo shows the phrase at all, and ``confidence`` the probability that
@@ -52,6 +55,12 @@ class LocalizedPhrase:
     candidates: tuple[Candidate, ...]
     confidence: float | None = None
     present: float | None = None
+    negated: bool = False
+
+    @property
+    def label(self) -> str:
+        """The text as it is shown beside a box: "not: hat" where the sentence denies the hat."""
+        return f"not: {self.text}" if self.negated else self.text
 
     @property
     def doubtful(self) -> bool:
@@ -81,7 +90,7 @@ class Localization:
 
         ``score`` is a cosine, -1 to 1, or 0 to 1 with a similarity network; ``confidence`` the probability, 0 to 1,
         that the box is right if the photo shows the phrase; ``present`` that it does. The last two are None (null in
-        JSON) without calibration.
+        JSON) without calibration. ``negated`` is true where the sentence denies the phrase ("no hat").
         """
         return {
             "width": self.width,
@@ -93,6 +102,7 @@ class Localization:
                     "start": phrase.start,
                     "end": phrase.end,
                     "head": phrase.head,
+                    "negated": phrase.negated,
                     "box": _plain_box(phrase.box),
                     "score": _plain_score(phrase.score),
                     "confidence": _plain_probability(phrase.confidence),
@@ -114,14 +124,14 @@ class Localization:
 
         Lines and letters grow with the photo. Colours and numbers are those of the page. Labels keep off each other
         where the photo has room for that. A label ends in the probability that the photo shows the phrase, or in the
-        score without calibration. A doubtful phrase, one whose ``present`` is below ``threshold``, is grey and
-        dashed, and its number has a question mark.
+        score without calibration; that of a phrase which the sentence denies begins with "not: ". A doubtful phrase,
+        one whose ``present`` is below ``threshold``, is grey and dashed, and its number has a question mark.
         """
         drawn = []
         for phrase in self.phrases:
             doubtful = phrase.present is not None and phrase.present < threshold
             figure = f"{phrase.score:.2f}" if phrase.present is None else format_probability(phrase.present)
-            drawn.append(DrawnPhrase(phrase.box, phrase.text, figure, doubtful))
+            drawn.append(DrawnPhrase(phrase.box, phrase.label, figure, doubtful))
         return draw_phrases(self.photo, drawn)
 
 
@@ -131,6 +141,7 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
     A category is a phrase text; phrases of the same text share it. ``bbox`` is x, y, width, height in pixels of the
     original photo; ``score`` is that of its box, see above; ``start`` and ``end`` cut the phrase out of its image's
     ``sentence``.
+    ``negated`` is true where the sentence denies the phrase.
     ``confidence`` and ``present``, probabilities as in :class:`LocalizedPhrase`, are there where they are known.
 
     Args:
@@ -171,6 +182,7 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
                     **{name: _plain_probability(value) for name, value in sure.items() if value is not None},
                     "start": phrase.start,
                     "end": phrase.end,
+                    "negated": phrase.negated,
                 }
             )
     return {

@@ -156,6 +156,20 @@ def test_a_phrase_is_read_in_its_sentence(tiny_localizer, photo):
     assert view.find("a man").score == tiny_localizer.ground(view, "a man !").phrases[0].score
 
 
+def test_requests_around_a_phrase_move_nothing(tiny_localizer, photo):
+    view = tiny_localizer.see(photo)
+    [dog] = tiny_localizer.ground(view, "the dog").phrases
+    for query in ("Find the dog, please!", "a photo of the dog", "can you show me the dog"):
+        [found] = tiny_localizer.ground(view, query).phrases
+        assert (found.text, found.score, found.box) == ("the dog", dog.score, dog.box)
+
+
+def test_what_a_sentence_denies_is_looked_for_and_negated(tiny_localizer, photo):
+    man, hat = tiny_localizer(photo, "a man without a hat").phrases
+    assert (man.text, man.negated, hat.text, hat.negated) == ("a man", False, "a hat", True)
+    assert [p["negated"] for p in tiny_localizer(photo, "no hat").to_dict()["phrases"]] == [True]
+
+
 def test_find_takes_the_phrase_as_it_is(tiny_localizer, photo):
     view = tiny_localizer.see(photo)
     found = view.find("the man in a red hat", top_k=2)

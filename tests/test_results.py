@@ -48,7 +48,7 @@ def test_numpy_numbers_become_plain_ones():
     phrase = LocalizedPhrase("x", 0, 1, "x", box, np.float32(0.3), (Candidate(box, np.float32(0.3)),))
     found = Localization("x", 5, 5, (phrase,), np.zeros((5, 5, 3), np.uint8)).to_dict()
     assert json.loads(json.dumps(found))["phrases"][0] == {
-        "text": "x", "start": 0, "end": 1, "head": "x", "box": [1.1, 2.2, 3.3, 4.4], "score": 0.3,
+        "text": "x", "start": 0, "end": 1, "head": "x", "negated": False, "box": [1.1, 2.2, 3.3, 4.4], "score": 0.3,
         "confidence": None, "present": None,
         "candidates": [{"box": [1.1, 2.2, 3.3, 4.4], "score": 0.3}],
     }  # fmt: skip
@@ -64,6 +64,18 @@ def test_probabilities_are_plain_numbers_or_null():
     assert [(a["confidence"], a["present"]) for a in annotations] == [(0.1235, 0.9), (0.1235, 0.3333), (0.1235, 0.0)]
     for annotation in _localization().to_coco()["annotations"]:  # COCO has no place for what is not known
         assert not {"confidence", "present"} & annotation.keys()
+
+
+def test_a_denied_phrase_says_so():
+    localization = _localization()
+    hat = replace(localization.phrases[0], negated=True)
+    localization = replace(localization, phrases=(hat, *localization.phrases[1:]))
+    assert [phrase["negated"] for phrase in localization.to_dict()["phrases"]] == [True, False, False]
+    found = localization.to_coco()
+    assert [annotation["negated"] for annotation in found["annotations"]] == [True, False, False]
+    assert [category["name"] for category in found["categories"]] == ["A man", "a dog"]
+    assert hat.label == "not: A man" and localization.phrases[1].label == "a dog"
+    assert localization.draw().tobytes() != _localization().draw().tobytes()
 
 
 def test_doubtful_below_the_threshold_only():

@@ -1,1 +1,1 @@
-"""Sentence -> noun phrases: tokens, tags, chunks, and the head noun of each."""
+"""Sentence -> noun phrases: what a query describes, tokens, tags, chunks, the head noun of each, and what is denied."""

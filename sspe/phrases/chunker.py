@@ -5,8 +5,8 @@
 
 A phrase is what the captions of Flickr30K Entities put in brackets: a noun with everything before it, a possessor
 ("a man's hat") and what follows with "of" ("a group of people", "the side of the road"), but not "in", "with" or a
-relative clause. Captions' brackets also hold what no box can show: pronouns, "there", places without a thing ("the left",
-"the background"), the photo itself ("in this picture"), the words of a quotation. `pronouns=False` leaves them out.
+relative clause. Captions' brackets also hold what no box can show: pronouns, "there", places without a thing ("the
+left", "the background"), the photo itself ("in this picture"), what a sign says. `pronouns=False` leaves them out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import lru_cache
 from sspe.errors import SspeError
 from sspe.phrases.head import head_of
 from sspe.phrases.negation import denied
-from sspe.phrases.pointing import only_points
+from sspe.phrases.pointing import pointing
 from sspe.phrases.queries import description_in
 from sspe.phrases.tagger import tagged_tokens
 from sspe.phrases.tokens import Token
@@ -49,7 +49,7 @@ _ADJECTIVE = r"<RB.*>*<JJ.*|VBN|COLOR>"  # very tall, snow-covered, striped, red
 _ATTRIBUTE = r"<RB.*>*<JJ.*|VBN|VBG|COLOR>"  # the same or "smiling", where a determiner shows that it is no verb
 _ADJECTIVES = rf"{_ADJECTIVE}(<,>?<CC>?{_ADJECTIVE})*"  # black and white; tall, thin
 _ATTRIBUTES = rf"{_ATTRIBUTE}(<,>?<CC>?{_ATTRIBUTE})*"
-_NOUNS = rf"<NN.*>+({_ADJECTIVES}<NN.*>+)*<NUM>?"  # dog; tennis ball; rainbow colored hat; player 5
+_NOUNS = rf"<NN.*>+(({_ADJECTIVES}|<COVERED>)<NN.*>+)*<NUM>?"  # dog; tennis ball; rainbow colored hat; player 5
 _QUOTED = r"<QUOTE><[^QS,].*>{1,5}<QUOTE>"  # up to five words in quotation marks
 
 GRAMMAR = rf"""
@@ -66,7 +66,7 @@ GRAMMAR = rf"""
     <WEAR|IN>{{<COLOR>(<,>?<CC>?<COLOR>)*}}                          # (in) black and white
     {{<CD>}}                                                         # two (of them)
   NP:
-    {{<NP>(<POS><NP>)+}}                                             # a man's hat; my friend's dog's collar
+    {{<NP>(<POS><NP>){{1,4}}}}                                             # a man's hat; my friend's dog's collar
   NP:
     {{<NP>(<OF><NP>)+}}                                              # the side of a body of water
 """
@@ -84,8 +84,8 @@ def extract_phrases(sentence: str, pronouns: bool = True) -> list[Phrase]:
     phrases = []
     for tokens in tagged_tokens(description_in(sentence)):
         found = find_phrases(tokens)
-        for (first, end), negated in zip(found, denied(tokens, found), strict=True):
-            if not pronouns and only_points(tokens, first, end):
+        for (first, end), negated, points in zip(found, denied(tokens, found), pointing(tokens, found), strict=True):
+            if points and not pronouns:
                 continue
             start, stop = tokens[first].start, tokens[end - 1].end
             text = sentence[start:stop]
@@ -103,6 +103,7 @@ def phrases_at(sentence: str, spans: Sequence[Sequence[int]]) -> list[Phrase]:
         SspeError: a span is no pair of whole numbers, leaves the sentence, or holds no word.
     """
     phrases = []
+    found = extract_phrases(sentence)  # they know what the sentence denies
     for span in spans:
         pair = list(span) if isinstance(span, list | tuple) else []
         if len(pair) != 2 or not all(type(edge) is int for edge in pair):
@@ -116,7 +117,9 @@ def phrases_at(sentence: str, spans: Sequence[Sequence[int]]) -> list[Phrase]:
             )
         start += len(text) - len(text.lstrip())
         text = text.strip()
-        phrases.append(Phrase(text, start, start + len(text), head_of(text)))
+        end = start + len(text)
+        negated = any(phrase.negated and phrase.start < end and start < phrase.end for phrase in found)
+        phrases.append(Phrase(text, start, end, head_of(text), negated))
     return phrases
 
 

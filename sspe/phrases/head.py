@@ -82,7 +82,7 @@ def _over(tokens: Sequence[Token], i: int) -> bool:
     """Whether the part of a phrase that names its thing is over before its token i, where a noun stands before it."""
     tag = tokens[i].tag
     noun_follows = i + 1 < len(tokens) and _is_noun(tokens[i + 1])
-    if tag in ("VBN", "VBD"):
+    if tag in ("VBN", "VBD", "COVERED"):
         return not noun_follows  # "a snow covered bench" goes on, "a bench covered in snow" does not
     if tag in _STARTS:
         return True

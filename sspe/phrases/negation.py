@@ -10,6 +10,7 @@ from sspe.phrases.tokens import Token
 _DENYING = frozenset("n't neither never no nobody none noone nor not w/o without".split())
 _MORE = frozenset(["even", "just", "merely", "only"])  # "not only a dog" denies nothing
 _CLAUSE = frozenset(["WDT", "WP", "WRB", "SIGN", "OF", "RP", "EX"])
+MAX_ENUMERATED = 10  # things enumerated up to an "or"; looking further would take too long in endless texts
 _KNOWN = frozenset("her his its my our that the their these this those your".split())
 
 
@@ -53,7 +54,7 @@ def _ends(words: Sequence[str], tokens: Sequence[Token], i: int) -> bool:
 def _goes_on(words: Sequence[str], phrases: Sequence[tuple[int, int]], number: int) -> bool:
     """Whether the phrase after a denied one is denied with it."""
     joints = []  # what stands between the phrases that follow, as far as they are enumerated
-    for (_, end), (first, _) in zip(phrases[number:], phrases[number + 1 :], strict=False):
+    for (_, end), (first, _) in zip(phrases[number:], phrases[number + 1 : number + MAX_ENUMERATED], strict=False):
         joint = [word for word in words[end:first] if word not in ("any", "no")]
         if joint not in ([","], ["or"], ["nor"], [",", "or"], [",", "nor"]):
             break

@@ -1,4 +1,4 @@
-"""Phrases that name no thing one could draw a box around: pronouns, places, the photo itself, words in quotation marks."""
+"""Phrases that name no thing one could draw a box around: pronouns, places, the photo itself, what a sign says."""
 
 from __future__ import annotations
 
@@ -21,18 +21,33 @@ _SAYING = frozenset("labeled labelled read reading reads say saying says spellin
 _TELLING = frozenset(["say", "saying", "says"])
 
 
-def only_points(tokens: Sequence[Token], first: int, end: int) -> bool:
-    """Whether the phrase tokens[first:end] of a sentence names no thing of its own.
+def pointing(tokens: Sequence[Token], phrases: Sequence[tuple[int, int]]) -> list[bool]:
+    """For each phrase of a sentence, a range of tokens (first, last + 1), whether it names no thing of its own.
 
     Such are "it" and "who"; "the left" and "the background"; "in this picture"; and what a sign says.
     """
+    found = []
+    position, opening = 0, None  # where a quotation that is still open began
+    for first, end in phrases:
+        for i in range(position, first):
+            if tokens[i].tag == "QUOTE":
+                opening = i if opening is None else None
+        opening = None if any(token.tag == "QUOTE" for token in tokens[first:end]) else opening
+        found.append(_only_points(tokens, first, end) or _is_said(tokens, first, opening))
+        position = end
+    return found
+
+
+def _only_points(tokens: Sequence[Token], first: int, end: int) -> bool:
     inside = tokens[first:end]
     if all(token.tag in PRONOUNS for token in inside):
         return True
     before = tokens[first - 1] if first else None
+    if [token.tag for token in inside] == ["DT", "JJS"] and before is not None and before.word.lower() in ("is", "are"):
+        return True  # which dog is the biggest?
     after = tokens[end].word.lower() if end < len(tokens) else ""
     words = [token.word.lower() for token in inside]
-    return _is_place(words, before) or _is_this_photo(words, before, after) or _is_said(tokens, first)
+    return _is_place(words, before) or _is_this_photo(words, before, after)
 
 
 def _is_place(words: Sequence[str], before: Token | None) -> bool:
@@ -49,14 +64,14 @@ def _is_this_photo(words: Sequence[str], before: Token | None, after: str) -> bo
     if words[-1] not in _PICTURES or len(words) > 2 or (len(words) == 2 and words[0] not in _THIS):
         return False
     within = before is not None and before.tag in ("IN", "OF", "RP")
-    return after not in _NEAR and (within or (before is None and len(words) == 2))  # "the picture on the wall" is a thing
+    return after not in _NEAR and (
+        within or (before is None and len(words) == 2)
+    )  # "the picture on the wall" is a thing
 
 
-def _is_said(tokens: Sequence[Token], first: int) -> bool:
+def _is_said(tokens: Sequence[Token], first: int, opening: int | None) -> bool:
     """Whether the words at `first` are what a sign says: 'no parking' of "a sign that says 'no parking'"."""
-    quotes = [i for i in range(first) if tokens[i].tag == "QUOTE"]
-    if len(quotes) % 2:
-        opening = quotes[-1]
+    if opening is not None:
         return opening > 0 and tokens[opening - 1].word.lower() in _SAYING
     before = [token for token in tokens[max(0, first - 2) : first] if token.tag not in ("NO", "RB")]
     return bool(before) and before[-1].word.lower() in _TELLING

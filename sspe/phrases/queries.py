@@ -4,8 +4,8 @@
     description_in("1. cat 2. dog")                      # "   cat ,  dog"
     description_in("a photo of a dog")                   # "           a dog"
 
-Every character that goes becomes a space or a comma, so that the description is as long as the query and its offsets are
-the query's. A caption holds nothing of the kind and comes back as it is.
+Every character that goes becomes a space or a comma, so that the description is as long as the query and its offsets
+are the query's. A caption holds nothing of the kind and comes back as it is.
 
 To teach it a new way of asking, add a line to `_OPENINGS`, and queries that need it to tests/phrases/queries.tsv.
 """
@@ -43,7 +43,7 @@ _OPENINGS = (
     r"zoom(?: in)?(?: on| to| into)",
     r"(?:click|tap|press|box|circle|mark|spot|track|crop|label|outline|frame|get|give|bring|underline|annotate) "
     rf"{_NAMED}",
-    r"(?:draw|put|make|place)(?: me)? an? (?:\w+ )?(?:box|frame|circle|rectangle|ring|outline) (?:around|round|on|over)",
+    r"(?:draw|put|make|place)(?: me)? an? (?:\w+ )?(?:box|frame|circle|rectangle|ring|outline) (?:a?round|on|over)",
     r"(?:me|us) the (?:location|position|place|coordinates|(?:bounding )?box(?:es)?) of",
     r"(?:me|us)",
     r"(?:tell(?: me)?|know) (?=wh|how|if)",

@@ -45,14 +45,17 @@ _SMALL_WORDS = frozenset("a an and at by for from in is no not of on or the to u
 _SOME = frozenset("anybody anyone anything everyone everything somebody someone something".split())
 _NOBODY = frozenset("nobody none noone nothing".split())
 _SIDES = frozenset(["left", "right"])
+_WITH = frozenset(["w", "w/", "w/o", "with", "without"])
+_BE = frozenset(["are", "is", "was", "were"])
+_GROUNDS = frozenset(["ice", "mountain", "rock"])
+_GO = _BE | {"go", "goes", "going"}
 # Participles that make one description with the noun before them: a snow covered bench.
 _COMPOUNDING = frozenset(
     """
-    coated colored coloured covered dotted draped encrusted filled infested laden lined littered lit shaped sized soaked
+    coated colored coloured covered dotted draped encrusted filled infested laden littered lit shaped sized soaked
     spattered splattered stained strewn themed topped wrapped
 """.split()
 )
-_SIGN_WORDS = frozenset(["sign", "signs", "symbol", "symbols"])
 
 
 def tagged_tokens(text: str) -> list[list[Token]]:
@@ -60,6 +63,7 @@ def tagged_tokens(text: str) -> list[list[Token]]:
 
     Beside the Penn Treebank's (https://www.nltk.org/book/ch05.html) there are tags by word: OF, COLOR, WEAR, ALONE (a
     determiner that may stand alone), NO and ANY (determiners that are no part of the thing's name), NNT ("something"),
+    COVERED (of "snow covered trees"),
     NUM (the 5 of "player 5"), QUOTE and SIGN.
     """
     plain = plain_apostrophes(text)
@@ -122,10 +126,12 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             # Of signs only these can stand inside a phrase: tall, thin; black & white; the boys' dog; a "stop" sign.
             if i in quotes:
                 tags[i] = "QUOTE"
-            elif tags[i] not in (",", "POS"):
+            elif word != "," and (word != "'" or tags[i] != "POS"):
                 tags[i] = _SIGNS.get(word, "SIGN")
         elif word == "of":
-            tags[i] = "OF"
+            tags[i] = "IN" if before == "which" else "OF"
+        elif word in _SIDES and before == "the" and after == "of" and words[i - 2 : i - 1] in (["to"], ["on"]):
+            tags[i - 1], tags[i] = "RP", "RP"  # "to the left of" is one long preposition
         elif word in ("front", "top") and after == "of" and tag_before in ("", "IN"):
             tags[i] = "RP"  # "in front of" is one long preposition
         elif word == "side" and "by" in (before, after) and "side" in words[max(0, i - 2) : i] + words[i + 1 : i + 3]:
@@ -139,16 +145,18 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
         elif (before, word) == ("ice", "cream"):
             tags[i] = "NN"
         elif word in _COLORS:
-            tags[i] = "NNP" if i and tags[i] == "NNP" else "COLOR"  # Mr. Brown
+            tags[i] = "NNP" if i and tags[i] == "NNP" and tagged[i][0].istitle() else "COLOR"  # Mr. Brown
         elif word in _QUESTIONS:
             tags[i] = "WRB"
         elif word in ("w/", "w/o") or (word == "w" and before and after):
             tags[i] = "IN"
+        elif not i and tags[i] == "JJ" and after in _WITH:
+            tags[i] = "NN"  # cyclist w/o helmet
         elif word in _WEAR:
             tags[i] = "WEAR"
         elif word in _STANDALONE and tags[i] == "DT":
             tags[i] = "ALONE"
-        elif word in _SOME:
+        elif word in _SOME and before in ("", "are", "is", "there"):
             tags[i] = "NNT"
         elif word in _NOBODY:
             tags[i] = "PRP"
@@ -158,10 +166,20 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "ANY"
         elif word in _SIDES and tag_before.startswith("NN") and not noun_follows:
             tags[i] = "RB"  # the man right of the tree
-        elif word in _COMPOUNDING and tag_before == "NN" and noun_follows and tags[i] in ("VBD", "VBN"):
-            tags[i] = "VBN"  # snow covered trees
+        elif word in _COMPOUNDING and tag_before == "NN" and noun_follows:
+            tags[i] = "COVERED"  # snow covered trees
+        elif word == "which" and not i:
+            tags[i] = "WDT"
         elif before == "which" and i == 1 and tags[i].startswith("NN"):
             pass  # which cup is red
+        elif word in ("was", "were"):
+            tags[i] = "VBD"
+        elif word == "underwater" and not noun_follows:
+            tags[i] = "RB"
+        elif word == "all" and before in _BE and tags[i + 1 : i + 2] and tags[i + 1][:2] in ("VB", "IN", "JJ"):
+            tags[i] = "RB"  # they are all wearing hats
+        elif word.endswith("ing") and before in _GROUNDS and i > 1 and words[i - 2] in _GO:
+            tags[i - 1], tags[i] = "RB", "VBG"  # is rock climbing
         elif before in _SUBJECTS and tag_before in ("PRP", "WP", "WDT") and tags[i] in ("NN", "NNS"):
             tags[i] = "VBZ"  # a boy who waves
         elif tags[i] == "VBD" and noun_follows and tag_before in ("DT", "JJ", "COLOR", "CD", "PRP$"):
@@ -174,7 +192,21 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             and not noun_follows
         ):
             tags[i] = "NUM"
+    for i, word in enumerate(words):
+        if word in ("sign", "signs"):
+            named = next((n for n in (3, 2) if i >= n and _is_prohibition(words[i - n : i])), 0)
+            tags[i - named : i] = ["JJ"] * named
     return tags
+
+
+def _is_prohibition(words: Sequence[str]) -> bool:
+    """Whether words before "sign" are what it says: "no smoking", "do not enter"; "no stop sign" denies one."""
+    match words:
+        case ["no", name]:
+            return name.endswith("ing") or name in ("entry", "exit")
+        case ["do", "not" | "n't", _]:
+            return True
+    return False
 
 
 def _single_quotes(words: Sequence[str], tags: Sequence[str]) -> set[int]:
@@ -182,7 +214,7 @@ def _single_quotes(words: Sequence[str], tags: Sequence[str]) -> set[int]:
     found = set()
     opened = None
     for i, word in enumerate(words):
-        if word == "'" and opened is None and tags[i] != "POS":
+        if word in ("'", "\u2018") and opened is None and tags[i] != "POS":
             opened = i
         elif word == "'" and opened is not None and i > opened + 1:
             found |= {opened, i}

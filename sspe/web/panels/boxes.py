@@ -76,6 +76,7 @@ class PhraseMark:
     """One phrase as the view draws it.
 
     Attributes:
+        text: its words; "not: hat" where the sentence denies the hat.
         key: its number as text, "1" for the first; links phrase, box and table row.
         start, end: its place in the sentence, characters.
         present: probability that the photo shows it; the browser greys what lies below its threshold. May be None.
@@ -210,7 +211,7 @@ def phrase_marks(localization: Localization) -> list[PhraseMark]:
         marks.append(
             PhraseMark(
                 key=str(index + 1),
-                text=phrase.text,
+                text=phrase.label,
                 start=phrase.start,
                 end=phrase.end,
                 color=color,

@@ -1,6 +1,7 @@
 """The panel "Boxes" as data: tokens, places, tags."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,13 @@ def test_pieces_always_join_to_the_sentence(phrases, expected):
     tokens = split_sentence("a red hat", phrases)
     assert [(token.text, token.key) for token in tokens] == expected
     assert "".join(token.text for token in tokens) == "a red hat"
+
+
+def test_a_denied_phrase_says_so_beside_its_box_and_in_the_table():
+    denied = replace(phrase("hat", 3), negated=True)
+    data = view_data(localization("no hat", denied), "data:")
+    assert data["phrases"][0]["text"] == "not: hat"
+    assert [token["text"] for token in data["tokens"]] == ["no ", "hat"]  # the sentence stays verbatim
 
 
 def test_boxes_in_per_cent_of_the_photo_and_in_pixels():
