@@ -26,7 +26,7 @@ _NAMED = r"(?=(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|all
 # Ways to begin that describe nothing; as many are taken off the front of a sentence as stand there.
 _OPENINGS = (
     # Manners
-    r"(?:hi|hey|hello|ok|okay|yes|yeah|yep|no|oh|well|so|sorry)(?=\s*(?:[,.!]|$))[,.!]?",
+    r"(?:hi|hey|hello|ok|okay|yes|yeah|yep|no|oh|well|so|sorry|help)(?=\s*(?:[,.!]|$))[,.!]?",
     r"(?:hi|hey|hello|ok|okay|now|then|and|also|just)",
     rf"(?:can|could|would|will|do|did|shall|should|may|might|must) {_WE}",
     rf"{_WE}(?:'d| would)? (?:want|need|like|love|wanna|wish)(?: you)?(?: to)?",
@@ -45,7 +45,7 @@ _OPENINGS = (
     rf"{_NAMED}",
     r"(?:draw|put|make|place)(?: me)? an? (?:\w+ )?(?:box|frame|circle|rectangle|ring|outline) (?:a?round|on|over)",
     r"(?:me|us) the (?:location|position|place|coordinates|(?:bounding )?box(?:es)?) of",
-    r"(?:me|us)",
+    rf"(?:me|us) {_NAMED}",
     r"(?:tell(?: me)?|know) (?=wh|how|if)",
     r"(?:if|whether)",
     r"tell me about",

@@ -178,6 +178,8 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "WDT"
         elif before == "which" and i == 1 and tags[i].startswith("NN"):
             pass  # which cup is red
+        elif word in ("my", "your"):
+            tags[i] = "PRP$"
         elif word in ("was", "were"):
             tags[i] = "VBD"
         elif word == "say":
