@@ -249,6 +249,12 @@ def _contexts(sentence: str, phrases: Sequence[Phrase]) -> list[Context]:
     return [Context.of(description, phrase.start, phrase.end) for phrase in phrases]
 
 
+def _contexts(sentence: str, phrases: Sequence[Phrase]) -> list[Context]:
+    """What stands around each phrase, without requests and the like, so that "find the dog" is read as "the dog"."""
+    description = description_in(sentence)
+    return [Context.of(description, phrase.start, phrase.end) for phrase in phrases]
+
+
 def _checked_sentence(sentence: str) -> None:
     if not sentence.strip():
         raise SspeError("The sentence is empty; describe something in the photo, such as “a man in a red hat”.")

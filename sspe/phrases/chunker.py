@@ -43,13 +43,15 @@ class Phrase:
 
 MAX_TOKENS = 100  # chunked at once; longer sentences are cut where no phrase can run across
 
+_NO_THINGS = frozenset("am are be do does go has have help is open see show start stop try".split())
+
 # The tags are those of `sspe.phrases.tagger.tagged_tokens`.
 _DETERMINER = r"<DT|ALONE|PRP\$>"
 _ADJECTIVE = r"<RB.*>*<JJ.*|VBN|COLOR>"  # very tall, snow-covered, striped, red
 _ATTRIBUTE = r"<RB.*>*<JJ.*|VBN|VBG|COLOR>"  # the same or "smiling", where a determiner shows that it is no verb
 _ADJECTIVES = rf"{_ADJECTIVE}(<,>?<CC>?{_ADJECTIVE})*"  # black and white; tall, thin
 _ATTRIBUTES = rf"{_ATTRIBUTE}(<,>?<CC>?{_ATTRIBUTE})*"
-_NOUNS = rf"<NN.*>+(({_ADJECTIVES}|<COVERED>)<NN.*>+)*<NUM>?"  # dog; tennis ball; rainbow colored hat; player 5
+_NOUNS = rf"<NN.*>+(({_ADJECTIVES}|<COVERED>)<NN.*>+)*<NUM>*"  # dog; tennis ball; rainbow colored hat; player 5
 _QUOTED = r"<QUOTE><[^QS,].*>{1,5}<QUOTE>"  # up to five words in quotation marks
 
 GRAMMAR = rf"""
@@ -139,7 +141,9 @@ def find_phrases(tokens: Sequence[Token]) -> list[tuple[int, int]]:
     # (Not of "running fast", whose first word looks like the adjective of "running water".)
     bare = all(token.tag in ("DT", "CC", "COLOR") or token.tag[:2] in ("JJ", "RB") for token in tokens)
     named = bare and tokens and (tokens[-1].tag == "COLOR" or tokens[-1].tag.startswith("JJ"))
-    if not found and named and not tokens[0].word.lower().endswith("ing"):
+    # And a bare "watch" is a thing, not what one does.
+    verb = len(tokens) == 1 and tokens[0].tag in ("VB", "VBP", "VBZ") and tokens[0].word.lower() not in _NO_THINGS
+    if not found and (verb or (named and not tokens[0].word.lower().endswith("ing"))):
         found.append((0, len(tokens)))
     return found
 

@@ -11,13 +11,15 @@ PRONOUNS = frozenset(("EX", "PRP", "PRP$", "WP", "WDT", "ALONE"))  # it, there, 
 _ARTICLES = frozenset(["a", "an", "the"])
 _OWN = frozenset(["her", "his", "its", "my", "our", "their", "your"])
 # Of a phrase that is a place, each word is of one of these three kinds, and one at least is a side or a ground.
-_SIDES = frozenset("bottom center centre left middle right top".split())
+_SIDES = frozenset("bottom center centre left leftmost middle right rightmost top".split())
 _GROUNDS = frozenset(["background", "distance", "foreground"])
 _PARTS = frozenset("corner edge extreme far half hand left-hand lower most of part right-hand side upper very".split())
 _PICTURES = frozenset("frame image photo photograph pic picture screen shot".split())
 _THIS = frozenset(["that", "the", "this", "your", "my"])
 _NEAR = frozenset("above behind beside beneath hanging near next on over under".split())
-_SAYING = frozenset("labeled labelled read reading reads say saying says spelling spells titled".split())
+_SAYING = frozenset(
+    "labeled labelled letters read reading reads say saying says spelling spells text titled word words".split()
+)
 _TELLING = frozenset(["say", "saying", "says"])
 
 

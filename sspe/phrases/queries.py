@@ -26,7 +26,7 @@ _NAMED = r"(?=(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|all
 # Ways to begin that describe nothing; as many are taken off the front of a sentence as stand there.
 _OPENINGS = (
     # Manners
-    r"(?:hi|hey|hello|ok|okay|yes|yeah|yep|no|oh|well|so|sorry)(?=\s*(?:[,.!]|$))[,.!]?",
+    r"(?:hi|hey|hello|ok|okay|yes|yeah|yep|no|oh|well|so|sorry|help)(?=\s*(?:[,.!]|$))[,.!]?",
     r"(?:hi|hey|hello|ok|okay|now|then|and|also|just)",
     rf"(?:can|could|would|will|do|did|shall|should|may|might|must) {_WE}",
     rf"{_WE}(?:'d| would)? (?:want|need|like|love|wanna|wish)(?: you)?(?: to)?",
@@ -45,17 +45,20 @@ _OPENINGS = (
     rf"{_NAMED}",
     r"(?:draw|put|make|place)(?: me)? an? (?:\w+ )?(?:box|frame|circle|rectangle|ring|outline) (?:a?round|on|over)",
     r"(?:me|us) the (?:location|position|place|coordinates|(?:bounding )?box(?:es)?) of",
-    r"(?:me|us)",
+    rf"(?:me|us) {_NAMED}",
     r"(?:tell(?: me)?|know) (?=wh|how|if)",
     r"(?:if|whether)",
+    r"tell me about",
     # Questions
     r"wheres",
     rf"where {_IS} {_WE}(?: \w+)?",
     rf"what(?:'s| is| are) the {_FEATURE} of",
     rf"what {_FEATURE} (?:of|{_IS})",
     r"(?:what|how) about",
+    r"(?:has )?(?:anyone|anybody|someone) seen",
     r"how (?:many|much)",
     # Pictures of things
+    rf"(?:does|do) (?:this|the|that|my) {_PICTURE} (?:contain|have|include|show)",
     rf"(?:in|on) (?:this|the|my|that) {_PICTURE},?",
     rf"(?:(?:this|that|it|here)(?:'s| is) )?(?:(?:an?|the|this|my|some|one) )?(?:{_LOOK} )*{_PICTURE} "
     r"(?:of|with|(?:that )?(?:shows?|showing|contain(?:s|ing)|depict(?:s|ing)))",
@@ -64,9 +67,9 @@ _OPENING = re.compile(rf"(?:{'|'.join(_OPENINGS)})(?:(?<!\w)|(?![\w'-]))\s*", re
 _BEGINNING = re.compile(r"(?:^|[.!?;:\n])[\s\"'(]*")  # where a sentence may begin
 _MANNERS = re.compile(r"\b(?:please|pls|plz|thanks|thank you)\b", re.IGNORECASE)
 
-_MARK = r"\(?(?:\d{1,2}|[a-z])[.)]|[-*\u2022]"  # 1.  2)  (a)  -
-_FIRST_MARK = re.compile(rf"\s*(?:{_MARK})(?=\s+\S)", re.IGNORECASE)
-_NEXT_MARK = re.compile(rf"(?<=\s)(?:{_MARK})(?=\s)", re.IGNORECASE)
+_MARK = r"\(?\d{1,2}[.)](?=\s|[^\W\d])|(?:\(?[a-z][.)]|[-*\u2022])(?=\s)"  # 1.  2)  (a)  -
+_FIRST_MARK = re.compile(rf"\s*(?:{_MARK})", re.IGNORECASE)
+_NEXT_MARK = re.compile(rf"(?<=\s)(?:{_MARK})", re.IGNORECASE)
 _SLASH = re.compile(r"(?<=[^\W\d_]{2}) ?/ ?(?=[^\W\d_]{2})")  # cat/dog, but neither w/o nor 1/2
 _COMPANY = re.compile(r"\b[A-Z]{1,3}&[A-Z]{1,3}\b")
 _LINE = re.compile(r"\s*\w+(?: [\w'-]+){0,3}\s*")

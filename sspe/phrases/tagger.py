@@ -126,6 +126,8 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             # Of signs only these can stand inside a phrase: tall, thin; black & white; the boys' dog; a "stop" sign.
             if i in quotes:
                 tags[i] = "QUOTE"
+            elif word == "#" and tag_before.startswith("NN") and after.isdigit():
+                tags[i] = "NUM"  # car #3
             elif word != "," and (word != "'" or tags[i] != "POS"):
                 tags[i] = _SIGNS.get(word, "SIGN")
         elif word == "of":
@@ -140,6 +142,8 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "NN"
         elif before == "no" and word == "one":
             tags[i - 1], tags[i] = "PRP", "PRP"
+        elif before == "which" and word in ("one", "ones"):
+            tags[i] = "PRP"
         elif word in ("one", "ones") and tag_before in ("DT", "JJ", "JJR", "JJS", "COLOR") and not noun_follows:
             tags[i] = "NN"  # the red one
         elif (before, word) == ("ice", "cream"):
@@ -164,6 +168,8 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "NO"
         elif word == "any" and noun_follows:
             tags[i] = "ANY"
+        elif word in _SIDES and tag_before in ("DT", "PRP$") and not noun_follows:
+            tags[i] = "NN"  # on my left
         elif word in _SIDES and tag_before.startswith("NN") and not noun_follows:
             tags[i] = "RB"  # the man right of the tree
         elif word in _COMPOUNDING and tag_before == "NN" and noun_follows:
@@ -172,8 +178,18 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "WDT"
         elif before == "which" and i == 1 and tags[i].startswith("NN"):
             pass  # which cup is red
+        elif word in ("my", "your"):
+            tags[i] = "PRP$"
         elif word in ("was", "were"):
             tags[i] = "VBD"
+        elif word == "say":
+            tags[i] = "VB"
+        elif word in ("versus", "vs"):
+            tags[i] = "CC"
+        elif word == "us" and tagged[i][0] == "US" and noun_follows:
+            tags[i] = "NNP"
+        elif word == "can" and not after and tag_before[:2] in ("NN", "DT", "JJ", "CO"):
+            tags[i] = "NN"  # a soda can
         elif word == "underwater" and not noun_follows:
             tags[i] = "RB"
         elif word == "all" and before in _BE and tags[i + 1 : i + 2] and tags[i + 1][:2] in ("VB", "IN", "JJ"):
@@ -188,7 +204,7 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "NN"  # the man's back
         elif (
             tags[i] == "CD"
-            and (before == "number" or (word.isdigit() and tag_before.startswith("NN")))
+            and (before == "number" or (word.isdigit() and (tag_before.startswith("NN") or tag_before == "NUM")))
             and not noun_follows
         ):
             tags[i] = "NUM"

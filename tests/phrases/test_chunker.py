@@ -196,9 +196,9 @@ def test_long_sentences_stay_whole():
 )
 def test_ten_thousand_words_take_a_second_or_two(text):
     extract_phrases("a dog")  # NLTK and the weights are loaded once
-    began = time.perf_counter()
+    began = time.process_time()  # of this process alone, however busy the machine
     phrases = check_spans(text)
-    assert time.perf_counter() - began < 5  # 0.1 to 0.7 s on an idle core
+    assert time.process_time() - began < 5  # 0.1 to 0.7 s on an idle core
     assert isinstance(phrases, list)
 
 
