@@ -24,9 +24,10 @@ from sspe.errors import PhotoError
 from sspe.files import atomic_write, cache_dir, settings_key
 from sspe.settings import EdgeBoxesSettings
 from sspe.vision.boxes import scale
+from sspe.vision.detections import Detections
 from sspe.vision.edge_boxes import VERSION, EdgeBoxes
 from sspe.vision.photo import open_photo, squeeze
-from sspe.vision.proposals import Detections, Proposals, one_thread, propose
+from sspe.vision.proposals import Proposals, one_thread, propose
 
 if TYPE_CHECKING:
     import torch

@@ -22,8 +22,9 @@ from sspe.localizer import Localizer
 from sspe.models.device import autocast
 from sspe.models.localization import LocalizationModel
 from sspe.vision.boxes import iou, scale
+from sspe.vision.detections import things_in
 from sspe.vision.photo import open_photo
-from sspe.vision.proposals import Proposals, things_in
+from sspe.vision.proposals import Proposals
 
 _TEXTS = 2048  # phrases embedded at once
 

@@ -15,9 +15,10 @@ from sspe.settings import LocalizationModelSettings
 from sspe.text.context import Context
 from sspe.text.encoders import TextEncoder
 from sspe.vision.boxes import clip, consensus, nms
+from sspe.vision.detections import Detections, things_in
 from sspe.vision.detector import THINGS, Detector, published_detector
 from sspe.vision.edge_boxes import EdgeBoxes
-from sspe.vision.proposals import Detections, Proposals, propose, things_in
+from sspe.vision.proposals import Proposals, propose
 from sspe.vision.region_encoder import RegionEncoder
 
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from sspe.vision.boxes import area, clip
-from sspe.vision.proposals import Detections, Proposals
+from sspe.vision.detections import Detections
+from sspe.vision.proposals import Proposals
 
 LEAST_SHARE = 0.6  # of a box that must lie inside the window cut from a photo; what is cut more is gone
 

@@ -20,7 +20,7 @@ from sspe.training.augmentation import recoloured, zoomed
 from sspe.training.localization_data import PhraseTable, TrainingPhoto
 from sspe.training.recipes import LocalizationRecipe
 from sspe.vision.boxes import flip, iou
-from sspe.vision.proposals import things_in
+from sspe.vision.detections import things_in
 
 _TOO_NEAR = 0.95  # IoU; the annotated box itself, or as good as: nothing is left to refine
 

@@ -21,7 +21,7 @@ from torchvision.ops import batched_nms
 from sspe.errors import CheckpointError
 from sspe.files import DETECTOR_FILE, SHIPPED, settings_key
 from sspe.settings import DetectorSettings
-from sspe.vision.proposals import Detections
+from sspe.vision.detections import Detections
 from sspe.vision.weights import weights_key
 
 SHA256 = "5053c46ca369038d7aed0c93416e50123d330433d3cae0246b7d958d2b59191c"  # of the file of weights that ships
@@ -74,7 +74,7 @@ class _Stage(nn.Module):
 
 
 class Detector(nn.Module):
-    """Photo -> :class:`sspe.vision.proposals.Detections`; always in float32, and without gradients."""
+    """Photo -> :class:`sspe.vision.detections.Detections`; always in float32, and without gradients."""
 
     channels = 128  # of the neck's maps
 

@@ -1,8 +1,8 @@
 """Proposals of a photo: the boxes of Edge Boxes and, where a model has a detector, what it finds by name.
 
 A detection is used twice. The best ones are proposals themselves, for the detector frames things more tightly than
-contours do; and every region is told which things are near it (:func:`things_in`), so that names are known beyond what
-the training captions say. Without a detector there are Edge Boxes alone, as in the paper.
+contours do; and all of them tell the network what is in each region, see :mod:`sspe.vision.detections`. Without a
+detector there are Edge Boxes alone, as in the paper.
 """
 
 from __future__ import annotations
@@ -15,24 +15,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from sspe.vision.boxes import flip, iou, scale
+from sspe.vision.boxes import flip, scale
+from sspe.vision.detections import Detections
 
 if TYPE_CHECKING:
     from sspe.vision.detector import Detector
     from sspe.vision.edge_boxes import EdgeBoxes
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What the detector finds in one photo, best first.
-
-    Attributes:
-        boxes: (D, 4) float32, in the frame of the proposals beside them.
-        scores: (D, T) float32, 0..1, of each of the T things the detector knows; they need not sum to 1.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -76,17 +64,6 @@ def propose(photo: np.ndarray, edge_boxes: EdgeBoxes, detector: Detector | None 
     found = detector.detect(photo)
     named = found.boxes[: detector.settings.boxes]
     return Proposals(np.concatenate([boxes[:1], named, boxes[1:]])[: edge_boxes.settings.count], found)
-
-
-def things_in(boxes: np.ndarray, detections: Detections) -> np.ndarray:
-    """How surely each of boxes (R, 4) frames each of T things: (R, T) float32, 0..1; 0 where nothing was detected.
-
-    The largest, over the detections, of the thing's score times the squared intersection over union with the box.
-    """
-    found = np.zeros((len(boxes), detections.scores.shape[1]), np.float32)
-    for near, scores in zip(iou(detections.boxes, boxes) ** 2, detections.scores, strict=True):
-        np.maximum(found, near[:, None] * scores, out=found)  # one detection at a time: all at once fill 16 MB
-    return found
 
 
 @contextmanager

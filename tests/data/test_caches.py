@@ -15,9 +15,9 @@ from sspe.data.caches import FeatureStore, FrozenFeatures, StoredPhoto, photo_ke
 from sspe.errors import PhotoError
 from sspe.files import settings_key
 from sspe.settings import DetectorSettings, EdgeBoxesSettings, RegionSettings
+from sspe.vision.detections import Detections
 from sspe.vision.edge_boxes import EdgeBoxes
 from sspe.vision.photo import open_photo, squeeze
-from sspe.vision.proposals import Detections
 
 FEW = EdgeBoxesSettings(count=30, size=96)
 

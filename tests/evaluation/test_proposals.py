@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
 from sspe.errors import DataError, PhotoError
 from sspe.evaluation import proposals
 from sspe.evaluation.proposals import COUNTS, draw_curve, evaluate_proposals, table
-from sspe.settings import EdgeBoxesSettings
+from sspe.settings import DetectorSettings, EdgeBoxesSettings
+from sspe.vision.detections import Detections
 
 
 def photo(path: Path, *phrases: tuple[list, tuple[str, ...]], id: str = "1") -> AnnotatedPhoto:
@@ -39,6 +41,16 @@ class Placed:
 @pytest.fixture
 def placed(monkeypatch):
     monkeypatch.setattr(proposals, "EdgeBoxes", Placed)
+
+
+def test_the_detectors_boxes_count_from_the_second_place_on(tmp_path, placed):
+    found = Detections(np.array([[90, 90, 100, 100], [0, 0, 50, 50]], np.float32), np.ones((2, 3), np.float32))
+    detector = SimpleNamespace(settings=DetectorSettings(boxes=1), detect=lambda pixels: found)
+    photos = [photo(tmp_path / "a.png", ([[90, 90, 100, 100]], ()), ([[0, 0, 50, 50]], ()))]
+    measured = evaluate_proposals(photos, EdgeBoxesSettings(count=60), detector=detector)
+    # The second box found is none of the proposals; Edge Boxes' own come a place later: 52 and not 51.
+    assert measured["recall"]["0.7"] == {"50": 0.5, "100": 1.0, "200": 1.0, "500": 1.0, "1000": 1.0}
+    assert evaluate_proposals(photos, EdgeBoxesSettings(count=60))["recall"]["0.7"]["50"] == 0.0
 
 
 def test_recall_by_hand(tmp_path, placed):

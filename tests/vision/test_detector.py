@@ -10,9 +10,9 @@ from sspe.errors import CheckpointError
 from sspe.files import DETECTOR_FILE, SHIPPED
 from sspe.settings import DetectorSettings
 from sspe.vision.boxes import iou
+from sspe.vision.detections import Detections
 from sspe.vision.detector import BINS, SIDE, STRIDES, THINGS, Detector, decode, published_detector
 from sspe.vision.photo import open_photo
-from sspe.vision.proposals import Detections
 
 ASSETS = Path(__file__).parents[2] / "assets"
 

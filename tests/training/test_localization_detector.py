@@ -17,7 +17,7 @@ from sspe.localizer import Localizer
 from sspe.training.localization import LocalizationTask
 from sspe.training.localization_batches import Collate, RegionPhraseDataset
 from sspe.training.localization_data import training_photos
-from sspe.vision.proposals import Detections, things_in
+from sspe.vision.detections import Detections, things_in
 
 ON = "detector.boxes=5"
 
