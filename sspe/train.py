@@ -82,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("\n".join(f"{key} = {_written(value)}    {about}" for key, value, about in listed(chosen)))
             return 0
         if not options.data:
-            parser().error('there are no photos to train on; name them with --data, or try --data "synthetic"')
+            parser().print_usage(sys.stderr)
+            raise SspeError('There are no photos to train on; name them with --data, or try --data "synthetic".')
         for name in ("incomplete", "start"):
             if getattr(options, name) and options.task != "retrieval":
                 raise SspeError(f"--{name} is for retrieval alone; add --task retrieval or leave it out.")
