@@ -81,7 +81,7 @@ def extract_phrases(sentence: str, pronouns: bool = True) -> list[Phrase]:
 
     pronouns: keep phrases that only point ("him", "there", "who", "this", "the left") and quoted words.
 
-    Never fails; a text without a noun phrase gives []. Takes about 0.4 ms for a sentence of 12 words.
+    Never fails; a text without a noun phrase gives []. Takes about 0.5 ms for a sentence of 12 words.
     """
     phrases = []
     for tokens in tagged_tokens(description_in(sentence)):

@@ -63,8 +63,7 @@ def tagged_tokens(text: str) -> list[list[Token]]:
 
     Beside the Penn Treebank's (https://www.nltk.org/book/ch05.html) there are tags by word: OF, COLOR, WEAR, ALONE (a
     determiner that may stand alone), NO and ANY (determiners that are no part of the thing's name), NNT ("something"),
-    COVERED (of "snow covered trees"),
-    NUM (the 5 of "player 5"), QUOTE and SIGN.
+    COVERED (of "snow covered trees"), NUM (the 5 of "player 5"), QUOTE and SIGN.
     """
     plain = plain_apostrophes(text)
     sentences = []
