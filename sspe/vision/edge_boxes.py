@@ -15,7 +15,7 @@ from sspe.errors import SspeError
 from sspe.settings import EdgeBoxesSettings
 from sspe.vision.boxes import clip, scale
 
-VERSION = 3  # raise it when the same settings give other boxes: what is kept on disk is then made again
+VERSION = 4  # raise it when the same settings give other boxes: what is kept on disk is then made again
 WHOLE_PHOTO_SCORE = 1.0  # Edge Boxes scores are well below; the whole photo always comes first
 
 
@@ -116,7 +116,9 @@ def gradient_edges(photo: np.ndarray) -> np.ndarray:
     neighbourhood, so that soft contours of quiet places count beside the hard ones of busy places.
     """
     lab = cv2.cvtColor(cv2.GaussianBlur(photo, (0, 0), 1.4), cv2.COLOR_RGB2LAB).astype(np.float32)
-    magnitude = cv2.magnitude(cv2.Scharr(lab, cv2.CV_32F, 1, 0), cv2.Scharr(lab, cv2.CV_32F, 0, 1)).max(axis=2)
+    gx, gy = cv2.Scharr(lab, cv2.CV_32F, 1, 0), cv2.Scharr(lab, cv2.CV_32F, 0, 1)
+    # cv2.magnitude rounds the last pixels of a buffer otherwise than the rest, depending on where in memory it lies.
+    magnitude = np.sqrt(gx * gx + gy * gy).max(axis=2)
     around = cv2.blur(magnitude, (31, 31))
     # Half of the divisor is the whole photo's mean: a purely local one would raise noise in flat sky to contours.
     magnitude /= around + around.mean() + 1e-3
