@@ -37,9 +37,9 @@ def pick_precision(device: torch.device, precision: str = "auto") -> str:
     if device.type == "cuda":
         # Before compute capability 8.0 (Ampere) bfloat16 is emulated, which torch calls supported unless asked not to.
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    # torch has no public question for the CPU; without the instructions bfloat16 is emulated and slow.
-    ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return "bfloat16" if ask is not None and ask() else "float32"
+    # With AMX bfloat16 is several times faster. The bfloat16 of AVX-512 alone is slower than float32: 0.66 s against
+    # 0.55 s per photo on two such cores. torch has no public question for this in all the versions we take.
+    return "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:

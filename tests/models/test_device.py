@@ -28,6 +28,14 @@ class Card:
         self.major, self.minor = major, minor
 
 
+@pytest.mark.parametrize(("amx", "picked"), [(True, "bfloat16"), (False, "float32")])
+def test_a_processor_without_amx_computes_in_float32(monkeypatch, amx, picked):
+    """AVX-512 has bfloat16, too, and there it was picked although it was slower."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    assert pick_precision(torch.device("cpu"), "auto") == picked
+
+
 def test_an_unknown_precision_or_device_is_one_sentence():
     with pytest.raises(SspeError, match=r"no precision 'half'; choose one of auto, float32, bfloat16\."):
         pick_precision(torch.device("cpu"), "half")
