@@ -21,7 +21,7 @@ from torchvision.ops import batched_nms
 from sspe.errors import CheckpointError
 from sspe.files import DETECTOR_FILE, SHIPPED, settings_key
 from sspe.settings import DetectorSettings
-from sspe.vision.detections import Detections
+from sspe.vision.detections import THINGS, Detections
 from sspe.vision.weights import weights_key
 
 SHA256 = "5053c46ca369038d7aed0c93416e50123d330433d3cae0246b7d958d2b59191c"  # of the file of weights that ships
@@ -30,16 +30,6 @@ STRIDES = (8, 16, 32)
 BINS = 11  # distances from a cell's centre to a side of its box, 0 to 10 strides
 MOST = 100  # detections per photo
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)  # of blue, green, red, pixels in 0..255
-_NAMES = """
-    person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
-    parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella,
-    handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard,
-    surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange,
-    broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop,
-    mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors,
-    teddy bear, hair drier, toothbrush
-"""
-THINGS = tuple(name.strip() for name in _NAMES.split(","))  # in COCO's order, which is that of the scores
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

@@ -17,7 +17,7 @@ from sspe.files import DETECTOR_FILE, SHIPPED
 from sspe.localizer import Localizer
 from sspe.models.localization import LocalizationModel
 from sspe.settings import DetectorSettings, LocalizationModelSettings
-from sspe.vision.detector import THINGS
+from sspe.vision.detections import THINGS
 from sspe.vision.photo import open_photo
 
 COFFEE = Path(__file__).parents[2] / "assets" / "coffee.jpg"

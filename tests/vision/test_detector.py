@@ -10,8 +10,8 @@ from sspe.errors import CheckpointError
 from sspe.files import DETECTOR_FILE, SHIPPED
 from sspe.settings import DetectorSettings
 from sspe.vision.boxes import iou
-from sspe.vision.detections import Detections
-from sspe.vision.detector import BINS, SIDE, STRIDES, THINGS, Detector, decode, published_detector
+from sspe.vision.detections import THINGS, Detections
+from sspe.vision.detector import BINS, SIDE, STRIDES, Detector, decode, published_detector
 from sspe.vision.photo import open_photo
 
 ASSETS = Path(__file__).parents[2] / "assets"

@@ -1,0 +1,61 @@
+"""Which of a detector's things a phrase names: "the lady with a purse" a person, "my old mug" a cup, "a lake" none.
+
+The list ``things.tsv`` was made of WordNet's nouns by ``tools/list_names.py``: per line a noun, a tab, and the things
+it may name, commas between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from sspe.phrases.head import REMEMBERED_CHARACTERS, head_span
+from sspe.vision.detections import THINGS
+
+_LIST = Path(__file__).parent / "things.tsv"
+
+
+def things_named(phrases: Sequence[str]) -> np.ndarray:
+    """Which of :data:`~sspe.vision.detections.THINGS` each of P phrases may name: (P, 80) float32, 0 or 1.
+
+    What counts is the head noun, or it and the word before: a "wine glass" is one thing, a "glass" may be that or a
+    cup. A plural names what its singular names.
+    """
+    named = np.zeros((len(phrases), len(THINGS)), np.float32)
+    for i, phrase in enumerate(phrases):
+        named[i, _places(phrase.lower()) if len(phrase) <= REMEMBERED_CHARACTERS else ()] = 1
+    return named
+
+
+@lru_cache(maxsize=65_536)
+def _places(phrase: str) -> tuple[int, ...]:
+    start, end = head_span(phrase)
+    head, before = phrase[start:end], phrase[:start].split()[-1:]
+    nouns = [" ".join([*before, head])] if before else []
+    for noun in (*nouns, head):
+        for form in _singulars(noun):
+            if form in _names():
+                return _names()[form]
+    return ()
+
+
+def _singulars(noun: str) -> list[str]:
+    """A noun, and what it may be the plural of."""
+    forms = [noun]
+    for plural, singular in (("ies", "y"), ("ves", "fe"), ("ves", "f"), ("es", ""), ("s", "")):
+        if noun.endswith(plural) and len(noun) > len(plural) + 2:
+            forms.append(noun.removesuffix(plural) + singular)
+    return forms
+
+
+@cache
+def _names() -> dict[str, tuple[int, ...]]:
+    """The list: places among the things by noun."""
+    found = {}
+    for line in _LIST.read_text("utf-8").splitlines():
+        noun, _, things = line.partition("\t")
+        found[noun] = tuple(THINGS.index(thing) for thing in things.split(","))
+    return found
