@@ -13,9 +13,7 @@ from sspe.settings import TextSettings
 from sspe.text.base import Tensors, TextEncoder, as_stored
 from sspe.text.words import Vocabulary, WordVectors, training_vectors, words_of
 
-# What a checkpoint carries of a table: every word of the training texts, and the most frequent words of English
-# besides, so that a user's words are known although no training caption held them.
-COMMON_WORDS = 60_000
+ARTICLES = frozenset({"a", "an", "the"})
 
 
 class MeanEncoder(TextEncoder):
@@ -23,23 +21,28 @@ class MeanEncoder(TextEncoder):
 
     Several tables of vectors give one mean each, one after the other. With ``head`` the vector of the head noun, see
     :func:`sspe.phrases.head.head_of`, follows each mean: in "the woman's red shirt" the mean alone cannot tell the
-    shirt from the woman.
+    shirt from the woman. Articles of the phrase are passed over: "the cup", "a cup" and "cup" have the same features.
     """
 
     name = "mean"
 
-    def __init__(self, tables: Sequence[WordVectors], head: bool = False, context: int = 0):
+    def __init__(self, tables: Sequence[WordVectors], head: bool = False, context: int = 0, articles: bool = False):
+        """``articles``: read those of a phrase, too, as checkpoints of before 2026-11-26 do."""
         super().__init__()
         self.vocabularies = tuple(Vocabulary(table.words) for table in tables)
         self.vectors = Tensors({str(i): torch.from_numpy(table.vectors) for i, table in enumerate(tables)})
         self.head = head
         self.context = context
+        self.articles = articles
         self.context_size = sum(table.size for table in tables)
         self.phrase_size = self.context_size * (2 if head else 1)
 
     @classmethod
     def create(cls, texts: Sequence[str], settings: TextSettings) -> MeanEncoder:
         """An encoder for training on ``texts`` that reads every table of ``settings.vectors``.
+
+        It knows every word of the texts, and ``settings.common`` others, so that a user's words are known although no
+        training caption held them.
 
         Raises DataError where there is none or a file is broken, CheckpointError without the package of GloVe.
         """
@@ -49,7 +52,7 @@ class MeanEncoder(TextEncoder):
                 "a file, or to several with commas between them."
             )
         seen = {word for text in texts for word in words_of(text)}
-        tables = [training_vectors(source, seen, COMMON_WORDS) for source in settings.vectors]
+        tables = [training_vectors(source, seen, settings.common) for source in settings.vectors]
         rounded = [WordVectors(t.words, as_stored(torch.from_numpy(t.vectors)).numpy()) for t in tables]
         return cls(rounded, settings.head, settings.context)
 
@@ -60,11 +63,11 @@ class MeanEncoder(TextEncoder):
             WordVectors(tuple(words), state[f"vectors.{i}"].float().numpy())
             for i, words in enumerate(settings["words"])
         ]
-        return cls(tables, settings["head"], settings["context"])
+        return cls(tables, settings["head"], settings["context"], settings.get("articles", True))
 
     def phrase_features(self, phrases: Sequence[str]) -> torch.Tensor:
         """Per table the mean and the head noun's vector; each has unit length, or is zero where no word is known."""
-        words = [words_of(phrase) for phrase in phrases]
+        words = [self._naming(words_of(phrase)) for phrase in phrases]
         heads = [words_of(head_of(phrase))[-1:] for phrase in phrases] if self.head else []
         parts = []
         for vocabulary, vectors in self._tables():
@@ -81,7 +84,17 @@ class MeanEncoder(TextEncoder):
     def settings(self) -> dict:
         """The vocabulary of each table, and whether the head word and the context have a part."""
         words = [list(vocabulary.words) for vocabulary in self.vocabularies]
-        return {"words": words, "head": self.head, "context": self.context}
+        return {"words": words, "head": self.head, "context": self.context, "articles": self.articles}
+
+    @property
+    def last_columns(self) -> slice:
+        """Where a phrase's own features from the last table stand among its features."""
+        last = list(self.vectors.buffers())[-1].shape[1] * (2 if self.head else 1)
+        return slice(self.phrase_size - last, self.phrase_size)
+
+    def _naming(self, words: list[str]) -> list[str]:
+        """The words of a phrase without articles, unless there is nothing else."""
+        return words if self.articles else [word for word in words if word not in ARTICLES] or words
 
     def _tables(self) -> zip[tuple[Vocabulary, torch.Tensor]]:
         return zip(self.vocabularies, self.vectors.buffers(), strict=True)

@@ -97,7 +97,8 @@ def training_vectors(source: str, seen: Collection[str], common: int) -> WordVec
     if source != GLOVE:
         return read_word_vectors(source, seen, common)
     known = glove()
-    return known.keep({*seen, *known.words[:common]})
+    # What :func:`words_of` never gives, such as "--" and "o'clock", is not worth its place.
+    return known.keep({*seen, *(word for word in known.words[:common] if _WORD.fullmatch(word))})
 
 
 def read_word_vectors(path: str | Path, seen: Collection[str] | None = None, common: int = 0) -> WordVectors:

@@ -8,7 +8,6 @@ import torch
 
 from sspe.errors import DataError
 from sspe.settings import TextSettings
-from sspe.text import mean
 from sspe.text.context import ALONE, Context
 from sspe.text.encoders import create_text_encoder, load_text_encoder
 from sspe.text.mean import MeanEncoder
@@ -76,18 +75,18 @@ def test_a_state_without_its_vectors_is_a_key_error_that_the_checkpoint_reports(
 
 def test_an_encoder_for_training_keeps_seen_and_common_words(monkeypatch, tmp_path):
     monkeypatch.setattr("sspe.text.words.glove", lambda: WORDS)
-    monkeypatch.setattr(mean, "COMMON_WORDS", 2)
     (tmp_path / "own.txt").write_text("whale 1 2 3\nzebra 4 5 6\nhat 7 8 9\n")
-    settings = TextSettings(vectors=("glove", str(tmp_path / "own.txt")), context=0)
+    settings = TextSettings(vectors=("glove", str(tmp_path / "own.txt")), context=0, common=2)
     encoder = create_text_encoder(settings, ["A hat", "a hat on a whale"])
     assert encoder.settings() == {
         "words": [["red", "shirt", "hat"], ["whale", "zebra", "hat"]],
         "head": True,
         "context": 0,
+        "articles": False,
     }
     assert encoder.feature_size == 2 * (2 + 3)
-    reading = create_text_encoder(TextSettings(context=4), ["A hat"])
-    assert reading.settings() == {"words": [["red", "shirt", "hat"]], "head": True, "context": 4}
+    reading = create_text_encoder(TextSettings(context=4, common=2), ["A hat"])
+    assert reading.settings() == {"words": [["red", "shirt", "hat"]], "head": True, "context": 4, "articles": False}
     assert reading.feature_size == 2 * 2 + 2 * 2
 
 
@@ -127,7 +126,7 @@ def test_a_missing_file_of_vectors_is_named(monkeypatch):
 def test_the_real_glove_tells_phrases_apart():
     encoder = create_text_encoder(TextSettings(context=0), ["an armadillo in a sombrero"])
     assert encoder.feature_size == 100 and {"armadillo", "sombrero"} <= set(encoder.settings()["words"][0])
-    assert mean.COMMON_WORDS <= len(encoder.settings()["words"][0]) <= mean.COMMON_WORDS + 5
+    assert len(encoder.settings()["words"][0]) > 300_000  # all of GloVe but signs and numbers with signs
     dog, puppy, car = encoder.encode(["a dog", "a puppy", "the red car"])
     assert dog @ puppy > dog @ car
     torch.testing.assert_close(torch.stack([dog[:50].norm(), dog[50:].norm()]), torch.ones(2))
