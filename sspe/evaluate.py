@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sspe.data.records import AnnotatedPhoto
     from sspe.evaluation.answers import PhraseResult
 
+HALVES = ("first", "second")
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line's options."""
@@ -41,6 +43,13 @@ def parser() -> argparse.ArgumentParser:
         if name != "phrases":
             add_checkpoint_option(kind)
         kind.add_argument("--limit", type=int, help="only the first so many photos")
+        if name != "retrieval":
+            kind.add_argument(
+                "--half",
+                choices=HALVES,
+                help="only every other photo, from the first or the second on: the shipped checkpoint was chosen and "
+                "calibrated on the first half of val, and its figures come from the second",
+            )
         kind.add_argument("--output", type=Path, metavar="FILE.json", help="write the figures as JSON")
         kind.add_argument("--quiet", action="store_true", help="no progress bar")
         if name in ("localization", "retrieval"):
@@ -224,8 +233,10 @@ MEASURES = {  # name -> what measures it, and what `--help` says of it
 
 def _photos(options: argparse.Namespace) -> Sequence[AnnotatedPhoto]:
     from sspe.data import open_dataset
+    from sspe.evaluation.cross_fitting import halves
 
-    return open_dataset(options.data, options.split, options.ids, options.limit, options.photos)
+    photos = open_dataset(options.data, options.split, options.ids, options.limit, options.photos)
+    return halves(photos)[HALVES.index(options.half)] if options.half else photos
 
 
 def _check_localization(options: argparse.Namespace) -> None:

@@ -57,9 +57,8 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--start",
-        type=Path,
-        metavar="FILE",
-        help="for retrieval: begin with the weights of this checkpoint instead of ImageNet's and random ones",
+        metavar="CHECKPOINT",
+        help="begin with the weights of a checkpoint, a file or a shipped one's name, not ImageNet's and random ones",
     )
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe")
     p.add_argument("--settings", action="store_true", help="only list the recipe's settings, their values and meaning")
@@ -84,9 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.data:
             parser().print_usage(sys.stderr)
             raise SspeError('There are no photos to train on; name them with --data, or try --data "synthetic".')
-        for name in ("incomplete", "start"):
-            if getattr(options, name) and options.task != "retrieval":
-                raise SspeError(f"--{name} is for retrieval alone; add --task retrieval or leave it out.")
+        if options.incomplete and options.task != "retrieval":
+            raise SspeError("--incomplete is for retrieval alone; add --task retrieval or leave it out.")
         output = options.output or Path("runs") / f"{chosen.name}-{options.seed}"
         train(
             chosen,

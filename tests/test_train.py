@@ -121,7 +121,10 @@ def test_settings_are_listed_as_set_takes_them(capsys):
         ("--val-split half", "half"),
         ("--photos nowhere", "nowhere"),
         ("--incomplete skip", "--incomplete is for retrieval alone; add --task retrieval"),
-        ("--start x.safetensors", "--start is for retrieval alone; add --task retrieval"),
+        ("--start x.safetensors", "no checkpoint 'x.safetensors'"),
+        ("--set fine_tune=false", "--start from a checkpoint that has learnt them"),
+        ("--set things=2", "set detector.boxes, or things=0"),
+        ("--set unread=0.5", "set these, or unread=0"),
     ],
 )
 def test_options_that_mean_nothing(scenes, tmp_path, options, words, capsys):

@@ -7,7 +7,7 @@ a thing unsaid, so a few of these phrases are in the photo after all: a perfect 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from sspe.data.records import AnnotatedPhoto
 from sspe.phrases.head import head_of
 from sspe.text.context import Context
 from sspe.text.words import words_of
+from sspe.vision.detections import THINGS
+
+SURE, UNSEEN = 0.6, 0.15  # scores of the detector from which a thing is there, and below which it is not
 
 _SINGULARS = {"men": "man", "women": "woman", "children": "child", "people": "person", "feet": "foot"}
 
@@ -161,6 +164,31 @@ def choose_absent(photos: Sequence[AnnotatedPhoto], seed: int = 0) -> dict[str, 
             if pool[i][0] != photo.id and named[i] and not (named[i] & mentioned):
                 found.append(pool[i][1])
         chosen[photo.id] = found
+    return chosen
+
+
+def choose_nouns(
+    photos: Sequence[AnnotatedPhoto], detected: Callable[[AnnotatedPhoto], np.ndarray] | None = None, seed: int = 0
+) -> dict[str, dict[str, bool]]:
+    """Bare nouns to ask each photo for, and whether it shows such a thing; photo id -> noun -> bool.
+
+    Up to two are heads of its annotated phrases. With ``detected``, which gives the best score (T,) of each of the
+    detector's things in a photo, up to two more are things of which the detector is sure, and four are things that it
+    does not see and no caption mentions: all eighty are looked for in every photo, so here absence is known.
+    """
+    rng = np.random.default_rng([seed, 1])
+    chosen: dict[str, dict[str, bool]] = {}
+    for photo in photos:
+        heads = {head_of(p.text).lower() for s in photo.sentences for p in s.phrases if len(p.boxes)}
+        asked = dict.fromkeys(rng.permutation(sorted(heads))[:2].tolist(), True)
+        if detected is not None:
+            best = detected(photo)
+            mentioned = {singular(word) for s in photo.sentences for word in words_of(s.text)}
+            unmentioned = [not (synonyms(thing.split()[-1]) | {thing.split()[-1]}) & mentioned for thing in THINGS]
+            there, missing = np.flatnonzero(best >= SURE), np.flatnonzero((best < UNSEEN) & unmentioned)
+            asked |= {THINGS[t]: True for t in rng.permutation(there)[:2]}
+            asked |= {THINGS[t]: False for t in rng.permutation(missing)[:4] if THINGS[t] not in asked}
+        chosen[photo.id] = asked
     return chosen
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
-from sspe.data.caches import FeatureStore
+from sspe.data.caches import FeatureStore, FrozenFeatures
 from sspe.data.records import AnnotatedPhoto
 from sspe.evaluation.absent import AbsentPhrase
 from sspe.evaluation.progress import Progress, without_progress
@@ -87,27 +88,56 @@ class AbsentResult:
     judged: Judged
 
 
+@dataclass(frozen=True)
+class AskedResult:
+    """A bare noun asked of a photo of which it is known whether it shows such a thing, but not where."""
+
+    photo: str
+    text: str
+    present: bool
+    judged: Judged
+
+
+def ask(
+    model: LocalizationModel,
+    photos: Sequence[AnnotatedPhoto],
+    store: FeatureStore,
+    nouns: Mapping[str, Mapping[str, bool]],
+    progress: Progress = without_progress,
+    frozen: FrozenFeatures | None = None,
+) -> list[AskedResult]:
+    """Ask each photo for bare nouns, by the photo's id: noun -> whether it is there. Raises PhotoError."""
+    results = []
+    for photo in progress(photos):
+        if asked := nouns.get(photo.id):
+            located = model.locate(regions_of(model, photo, store, frozen), list(asked))
+            results += [
+                AskedResult(photo.id, noun, present, Judged.of(located, i))
+                for i, (noun, present) in enumerate(asked.items())
+            ]
+    return results
+
+
 def localize_annotated(
     model: LocalizationModel,
     photos: Sequence[AnnotatedPhoto],
     store: FeatureStore,
     progress: Progress = without_progress,
     absent: Mapping[str, Sequence[AbsentPhrase]] | None = None,
+    frozen: FrozenFeatures | None = None,
 ) -> tuple[list[PhraseResult], list[AbsentResult]]:
     """Rank every proposal of every photo for every annotated phrase, and for the ``absent`` ones of each photo id.
 
-    ``progress`` wraps the photos, as tqdm does. Raises PhotoError.
+    ``progress`` wraps the photos, as tqdm does; ``frozen`` has the features of a backbone that is not trained. Raises
+    PhotoError.
     """
     results: list[PhraseResult] = []
     missing: list[AbsentResult] = []
     for photo in progress(photos):
         if not any(len(phrase.boxes) for sentence in photo.sentences for phrase in sentence.phrases):
             continue
-        pixels = open_photo(photo.path)
-        height, width = pixels.shape[:2]
-        proposals = store.proposals(photo.path).scaled(width, height)
-        regions = model.embed_regions(pixels, proposals.boxes, proposals.detections)
-        results += _results_of(model, photo, regions, (width, height))
+        regions = regions_of(model, photo, store, frozen)
+        results += _results_of(model, photo, regions)
         if wanted := (absent or {}).get(photo.id, ()):
             # Every other one alone, as a search would ask for it.
             contexts = [phrase.context if i % 2 else ALONE for i, phrase in enumerate(wanted)]
@@ -116,10 +146,24 @@ def localize_annotated(
     return results, missing
 
 
-def _results_of(
-    model: LocalizationModel, photo: AnnotatedPhoto, regions: Regions, frame: tuple[int, int]
-) -> list[PhraseResult]:
+def regions_of(
+    model: LocalizationModel, photo: AnnotatedPhoto, store: FeatureStore, frozen: FrozenFeatures | None
+) -> Regions:
+    """The regions of a photo, in its pixels; ``frozen`` has their features where the backbone is not trained."""
+    relative = store.proposals(photo.path)
+    if frozen is None:
+        pixels = open_photo(photo.path)
+        height, width = pixels.shape[:2]
+        proposals = relative.scaled(width, height)
+        return model.embed_regions(pixels, proposals.boxes, proposals.detections)
+    features = torch.from_numpy(frozen.get(photo.path, relative.boxes)).to(model.device)
+    proposals = relative.scaled(photo.width, photo.height)
+    return model.embed_features(features, proposals.boxes, proposals.detections, photo.width, photo.height)
+
+
+def _results_of(model: LocalizationModel, photo: AnnotatedPhoto, regions: Regions) -> list[PhraseResult]:
     """Every phrase with a box of one photo, in the order of its sentences."""
+    frame = (regions.width, regions.height)
     phrases = [(s, p) for s in photo.sentences for p in s.phrases if len(p.boxes)]
     texts = [p.text for _, p in phrases]
     located = model.locate(regions, texts, [Context.of(s.text, p.start, p.end) for s, p in phrases])

@@ -1,8 +1,8 @@
 """Fit the two probabilities of :mod:`sspe.models.calibration`, and measure each photo by a fit on the others.
 
 Both are logistic regressions on the evidence of val photos. ``confidence`` learns from annotated phrases, whether their
-answers were right; ``present`` from those and as many absent phrases. Every other phrase is read alone, the rest in
-their sentences, so that a search for a bare phrase is judged as fairly as a sentence.
+answers were right; ``present`` from those, as many absent phrases, and bare nouns. Every other phrase is read alone,
+the rest in their sentences, so that a search for a bare phrase is judged as fairly as a sentence.
 """
 
 from __future__ import annotations
@@ -12,16 +12,25 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from sspe.data.records import AnnotatedPhoto
 from sspe.errors import DataError
-from sspe.evaluation.answers import AbsentResult, PhraseResult, read_both_ways
+from sspe.evaluation.answers import AbsentResult, AskedResult, PhraseResult, read_both_ways
 from sspe.evaluation.probabilities import measure_probability
-from sspe.models.calibration import EVIDENCE, Calibration, fit_weights, logistic
+from sspe.models.calibration import Calibration, fit_weights, logistic
 
 FOLDS = 5
 
 
+def halves(val: Sequence[AnnotatedPhoto]) -> tuple[Sequence[AnnotatedPhoto], Sequence[AnnotatedPhoto]]:
+    """Every other val photo, for choices and fits, and the rest, for figures; where there is but one, it is both."""
+    return val[::2], val[1::2] or val
+
+
 def fit(
-    results: Sequence[PhraseResult], absent: Sequence[AbsentResult], bank: torch.Tensor
+    results: Sequence[PhraseResult],
+    absent: Sequence[AbsentResult],
+    bank: torch.Tensor,
+    asked: Sequence[AskedResult] = (),
 ) -> tuple[Calibration, dict]:
     """The calibration fitted on all results, and both measures by five-fold cross-fitting over photos.
 
@@ -33,13 +42,14 @@ def fit(
     photo = np.array([r.photo for r in results])
     absent_photo = np.array([a.photo for a in absent])
     known = np.stack([j.evidence for j in judged])
-    unknown = np.stack([a.judged.evidence for a in absent]) if absent else np.zeros((0, len(EVIDENCE)), np.float32)
+    unknown = np.array([a.judged.evidence for a in absent], np.float32).reshape(-1, known.shape[1])
+    more = np.array([a.judged.evidence for a in asked], np.float32).reshape(-1, known.shape[1])
     cases = {
         "confidence": (known, np.array(right), photo),
         "present": (
-            np.concatenate([known, unknown]),
-            np.arange(len(known) + len(unknown)) < len(known),
-            np.concatenate([photo, absent_photo]),
+            np.concatenate([known, unknown, more]),
+            np.array([True] * len(known) + [False] * len(unknown) + [a.present for a in asked]),
+            np.concatenate([photo, absent_photo, [a.photo for a in asked]]),
         ),
     }
     weights, measured = {}, {}

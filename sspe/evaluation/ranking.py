@@ -15,16 +15,12 @@ import torch
 from sspe.data.caches import FeatureStore, FrozenFeatures
 from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
 from sspe.errors import DataError, SspeError
-from sspe.evaluation.answers import THRESHOLD, floor_boxes
+from sspe.evaluation.answers import THRESHOLD, floor_boxes, regions_of
 from sspe.evaluation.measures import RANKS, rate, row
 from sspe.evaluation.progress import Progress, without_progress
 from sspe.localizer import Localizer
-from sspe.models.device import autocast
 from sspe.models.localization import LocalizationModel
 from sspe.vision.boxes import iou, scale
-from sspe.vision.detections import things_in
-from sspe.vision.photo import open_photo
-from sspe.vision.proposals import Proposals
 
 _TEXTS = 2048  # phrases embedded at once
 
@@ -108,7 +104,7 @@ def rank_annotated(
         if not phrases:
             continue
         relative = store.proposals(photo.path)
-        x = _embedded(model, photo, relative, frozen)
+        x = regions_of(model, photo, store, frozen).embeddings
         scores = model.scores(y[[place[p.text.lower()] for p in phrases]], x).cpu().numpy()
         boxes = scale(relative.boxes, photo.width, photo.height)
         merged = np.stack([p.box for p in phrases])
@@ -118,21 +114,6 @@ def rank_annotated(
         for i, phrase in enumerate(phrases):
             results.append(Ranked(phrase.types, right[i], order[i], (bool(whole[i]), bool(centre[i]))))
     return results
-
-
-@torch.inference_mode()
-def _embedded(
-    model: LocalizationModel, photo: AnnotatedPhoto, relative: Proposals, frozen: FrozenFeatures | None
-) -> torch.Tensor:
-    """Embeddings (R, E) of relative proposals."""
-    if frozen is None:
-        proposals = relative.scaled(photo.width, photo.height)
-        return model.embed_regions(open_photo(photo.path), proposals.boxes, proposals.detections).embeddings
-    features = frozen.get(photo.path, relative.boxes)
-    if relative.detections is not None:
-        features = np.concatenate([features, things_in(relative.boxes, relative.detections)], axis=1)
-    with autocast(model.device, model.precision):
-        return model.network.image(torch.from_numpy(features).to(model.device))
 
 
 def measure_ranking(results: Sequence[Ranked], count: int | None = None) -> dict:

@@ -2,7 +2,8 @@
 
 A cosine says which region fits a phrase best, not whether it fits: some phrases lie near every region, some near none.
 So a phrase's best score is compared with its other scores in the photo, and with those of a bank of regions of photos
-that it does not describe; a logistic regression weighs this evidence. Fitted on val photos by
+that it does not describe; a logistic regression weighs this evidence. Where the model has a detector, it is heard as
+well, and a phrase that names one of its things is weighed by weights of its own. Fitted on val photos by
 :mod:`sspe.evaluation.cross_fitting`.
 """
 
@@ -32,6 +33,12 @@ EVIDENCE = (
     "size",  # root of the answer's share of the photo's area
     "size_squared",
 )
+# More evidence on a phrase that names one of the detector's things; all of it, with EVIDENCE again, is 0 for others.
+NAMED_EVIDENCE = (
+    "named",  # 1
+    "seen",  # the best the detector sees of it anywhere in the photo, 0..1
+    "seen_here",  # and in the region that was chosen
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,8 @@ class Calibration:
 
     Attributes:
         bank: (B, E) float32 unit embeddings of regions of training photos.
-        confidence, present: (F + 1,) float32 weights of the evidence, the constant last.
+        confidence, present: (F + 1,) float32 weights of the evidence, the constant last; F is 11, or 25 of a model with
+            a detector.
     """
 
     bank: torch.Tensor
@@ -49,9 +57,9 @@ class Calibration:
 
     def __post_init__(self) -> None:
         for name in ("confidence", "present"):
-            count = len(getattr(self, name))
-            if count != len(EVIDENCE) + 1:
-                raise ValueError(f"the calibration weighs {count - 1} kinds of evidence, and there are {len(EVIDENCE)}")
+            count, plain = len(getattr(self, name)) - 1, len(EVIDENCE)
+            if count not in (plain, 2 * plain + len(NAMED_EVIDENCE)):
+                raise ValueError(f"the calibration weighs {count} kinds of evidence, and there are {plain}")
 
     def probabilities(self, evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``confidence`` and ``present`` (P,) in 0..1 of evidence (P, F) from :func:`evidence_of`."""
@@ -77,8 +85,9 @@ def evidence_of(
     kept: Sequence[np.ndarray],
     agreement: Sequence[float],
     photo_area: float,
+    seen: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The evidence (P, F), columns as in :data:`EVIDENCE`.
+    """The evidence (P, F), columns as in :data:`EVIDENCE`, and with ``seen`` in NAMED_EVIDENCE and EVIDENCE again.
 
     Args:
         bank_scores: (P, B) cosines of the phrases with the bank.
@@ -87,6 +96,8 @@ def evidence_of(
         kept: per phrase, the regions that survive non-maximum suppression, the answer first.
         agreement: per phrase, the agreement on the answer, 0..1, see :func:`sspe.vision.boxes.consensus`.
         photo_area: width x height, pixels.
+        seen: (P, R) how surely the detector sees in each region what the phrase names, 0..1; NaN where it names none.
+            None without a detector.
     """
     top_of_bank = bank_top(bank_scores)
     rows = []
@@ -109,7 +120,14 @@ def evidence_of(
                 size**2,
             )
         )
-    return np.array(rows, np.float32).reshape(len(scores), len(EVIDENCE))
+    plain = np.array(rows, np.float32).reshape(len(scores), len(EVIDENCE))
+    if seen is None:
+        return plain
+    named = ~np.isnan(seen[:, :1])  # (P, 1)
+    answers = [order[0] for order in kept]
+    here = seen[np.arange(len(seen)), answers].reshape(-1, 1)
+    more = np.concatenate([named, seen.max(axis=1, keepdims=True), here, plain], axis=1)
+    return np.concatenate([plain, np.where(named, more, 0)], axis=1).astype(np.float32)
 
 
 def fit_weights(evidence: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -131,9 +149,12 @@ def fit_weights(evidence: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.append(scaled, w.detach().numpy()[-1] - scaled @ mean)
 
 
-def unfitted(bank: torch.Tensor) -> Calibration:
-    """A calibration whose probabilities are all 0.5, for gathering evidence before the fit."""
-    weights = torch.zeros(len(EVIDENCE) + 1)
+def unfitted(bank: torch.Tensor, named: bool = False) -> Calibration:
+    """A calibration whose probabilities are all 0.5, for gathering evidence before the fit.
+
+    ``named``: of a model whose common space has a named part.
+    """
+    weights = torch.zeros(len(EVIDENCE) * (2 if named else 1) + (len(NAMED_EVIDENCE) if named else 0) + 1)
     return Calibration(bank, weights, weights.clone())
 
 

@@ -11,12 +11,13 @@ from torch.nn import functional
 from sspe.models.calibration import Calibration, evidence_of
 from sspe.models.device import autocast, fix_for_inference
 from sspe.models.networks import create_network
+from sspe.phrases.naming import things_named
 from sspe.settings import LocalizationModelSettings
 from sspe.text.context import Context
 from sspe.text.encoders import TextEncoder
 from sspe.vision.boxes import clip, consensus, nms
-from sspe.vision.detections import Detections, things_in
-from sspe.vision.detector import THINGS, Detector, published_detector
+from sspe.vision.detections import THINGS, Detections, things_in
+from sspe.vision.detector import Detector, published_detector
 from sspe.vision.edge_boxes import EdgeBoxes
 from sspe.vision.proposals import Proposals, propose
 from sspe.vision.region_encoder import RegionEncoder
@@ -29,7 +30,8 @@ class Regions:
     Attributes:
         width, height: of the photo, pixels.
         boxes: (R, 4) float32 proposals in pixels of the photo.
-        embeddings: (R, E) float32 of unit length, on the model's device.
+        embeddings: (R, E) float32 of unit length, on the model's device; (R, E + T) where the common space has a named
+            part, whose T numbers say what the detector sees.
         described: (R, H) float32, from :meth:`BoxRefiner.describe`; None where the model has no refinement.
     """
 
@@ -91,7 +93,9 @@ class LocalizationModel(nn.Module):
         if settings.detector.boxes:
             self.detector = (published_detector if pretrained else Detector)(settings.detector)
             features += len(THINGS)
-        self.network = create_network(features, text_encoder.feature_size, settings.network)
+        self.network = create_network(
+            features, text_encoder.feature_size, settings.network, named=bool(settings.detector.boxes)
+        )
         self.precision = "float32"
         self.calibration: Calibration | None = None  # fitted after training
 
@@ -118,19 +122,31 @@ class LocalizationModel(nn.Module):
         ``detections``, in pixels as well, are what the model's detector found in the photo; None: it is asked now.
         A model without a detector takes none.
         """
-        height, width = photo.shape[:2]
-        refiner = self.network.refiner
         with autocast(self.device, self.precision):
             features = self.regions.encode(photo, boxes)
+        if self.detector is not None and detections is None:
+            detections = self.detector.detect(photo)
+        return self.embed_features(features, boxes, detections, photo.shape[1], photo.shape[0])
+
+    @torch.inference_mode()
+    def embed_features(
+        self, features: torch.Tensor, boxes: np.ndarray, detections: Detections | None, width: int, height: int
+    ) -> Regions:
+        """As :meth:`embed_regions`, of regions whose features (R, D) are known, in a photo of width x height pixels."""
+        refiner, named = self.network.refiner, self.network.named
+        with autocast(self.device, self.precision):
             if self.detector is not None:
-                things = things_in(boxes, detections or self.detector.detect(photo))
-                features = torch.cat([features, torch.from_numpy(things).to(self.device)], dim=1)
+                things = torch.from_numpy(things_in(boxes, detections)).to(self.device)
+                features = torch.cat([features, things], dim=1)
             described = refiner.describe(features) if refiner else None
-            return Regions(width, height, boxes, self.network.image(features), described)
+            x = self.network.image(features)
+            return Regions(width, height, boxes, named.regions(x, things) if named else x, described)
 
     @torch.inference_mode()
     def embed_phrases(self, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> torch.Tensor:
         """Embeddings (P, E) of P phrases, each in its context, or alone where ``contexts`` is None.
+
+        (P, E + T) where the common space has a named part.
 
         In its context a phrase is read twice, with it and without, and its embedding is the mean of the two: on val
         the context by itself misleads as often as it helps, and the mean does better than either. A phrase without
@@ -139,16 +155,18 @@ class LocalizationModel(nn.Module):
         features = self.text_encoder.encode(phrases)
         with autocast(self.device, self.precision):
             y = self.network.text(features)
-            if contexts is None or not self.text_encoder.context:
-                return y
-            in_context = self.text_encoder.encode(phrases, contexts)
-            return functional.normalize(y + self.network.text(in_context), dim=1)
+            if contexts is not None and self.text_encoder.context:
+                in_context = self.text_encoder.encode(phrases, contexts)
+                y = functional.normalize(y + self.network.text(in_context), dim=1)
+            if self.network.named:
+                y = self.network.named.phrases(y, torch.from_numpy(things_named(phrases)).to(self.device))
+            return y
 
     @torch.inference_mode()
     def scores(self, phrases: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
         """Scores (P, R) float32 of phrase embeddings (P, E) with region embeddings (R, E): cosines, -1..1.
 
-        Those of a similarity network are probabilities, 0..1.
+        With a named part they are dot products up to about 1.4; those of a similarity network are probabilities, 0..1.
         """
         with autocast(self.device, self.precision):
             return self.network.scores(phrases, regions)
@@ -174,14 +192,24 @@ class LocalizationModel(nn.Module):
         if self.calibration is None:
             return Located(scores, boxes, tuple(kept))
         bank = self.scores(y, self.calibration.bank).cpu().numpy()
-        evidence = evidence_of(bank, scores, boxes, kept, agreement, regions.width * regions.height)
+        seen = self._seen(regions, phrases) if self.network.named else None
+        evidence = evidence_of(bank, scores, boxes, kept, agreement, regions.width * regions.height, seen)
         return Located(scores, boxes, tuple(kept), evidence, *self.calibration.probabilities(evidence))
+
+    def _seen(self, regions: Regions, phrases: Sequence[str]) -> np.ndarray:
+        """How surely the detector sees in each region what each phrase names: (P, R), 0..1; NaN where it names none."""
+        named = things_named(phrases)  # (P, T)
+        things = regions.embeddings[:, self.settings.network.embedding :].float().cpu().numpy()  # (R, T)
+        seen = np.stack([(things * row).max(axis=1) for row in named]) if len(named) else np.zeros((0, len(things)))
+        return np.where(named.any(axis=1, keepdims=True), seen, np.nan)
 
     def _placed(self, regions: Regions, y: torch.Tensor) -> np.ndarray:
         """Each region's box as it would be for each phrase embedding y (P, E): (P, R, 4) pixels, inside the photo."""
         if regions.described is None:
             return np.repeat(regions.boxes[None], len(y), axis=0)
         boxes = torch.from_numpy(regions.boxes).to(y.device)
+        if self.network.named:  # the refinement reads the learned part alone
+            y = functional.normalize(y[:, : self.settings.network.embedding], dim=1)
         with autocast(self.device, self.precision):
             # A few phrases at a time: the hidden layer holds a megabyte for each.
             parts = [self.network.refiner(regions.described, part[:, None], boxes) for part in y.split(16)]

@@ -8,8 +8,15 @@ from sspe.settings import NetworkSettings
 NETWORKS = {"embedding": TwoBranchNetwork, "similarity": SimilarityNetwork, "cca": CCANetwork}
 
 
-def create_network(image_features: int, text_features: int, settings: NetworkSettings) -> TwoBranchNetwork:
-    """The network of the settings for features of these lengths, its weights random. Raises ValueError for a kind."""
+def create_network(
+    image_features: int, text_features: int, settings: NetworkSettings, named: bool = False
+) -> TwoBranchNetwork:
+    """The network of the settings for features of these lengths, its weights random. Raises ValueError for a kind.
+
+    ``named`` gives an embedding its named part; the other kinds read a detector's scores as features alone.
+    """
     if settings.kind not in NETWORKS:
         raise ValueError(f"the kind of network is {settings.kind!r}; choose one of {', '.join(NETWORKS)}")
+    if settings.kind == "embedding":
+        return TwoBranchNetwork(image_features, text_features, settings, named)
     return NETWORKS[settings.kind](image_features, text_features, settings)

@@ -39,8 +39,8 @@ def train(
         recipe: from :func:`sspe.training.recipes.recipe`, or made by hand.
         data, photos, train_split, val_split, limit, val_limit: what is read, see
             :class:`sspe.training.source.Source`.
-        incomplete, start: for retrieval alone: what to do about incomplete photos (None: refuse them), and a checkpoint
-            whose weights the run begins with.
+        incomplete: for retrieval alone: what to do about incomplete photos (None: refuse them).
+        start: a checkpoint whose weights the run begins with, see :func:`sspe.training.start.take_weights`.
         seed, device, precision, resume, quiet, save_every: how it is run, see :class:`sspe.training.loop.Run`.
 
     Returns:
@@ -49,14 +49,15 @@ def train(
     Raises:
         SspeError: for a setting, a path or data that cannot be used, in one sentence.
     """
+    from sspe.checkpoint import find_checkpoint
     from sspe.training.loop import open_run
     from sspe.training.source import Source
 
     recipe.check()
-    if isinstance(recipe, LocalizationRecipe):
-        for name, value in (("incomplete", incomplete), ("start", start)):
-            if value is not None:
-                raise SspeError(f"{name!r} is for retrieval alone, and the recipe is for localization; leave it out.")
+    task = "localization" if isinstance(recipe, LocalizationRecipe) else "retrieval"
+    if task == "localization" and incomplete is not None:
+        raise SspeError("'incomplete' is for retrieval alone, and the recipe is for localization; leave it out.")
+    start = find_checkpoint(start, task) if start else None
     source = Source(data, photos, train_split, val_split, limit, val_limit, **_given(incomplete=incomplete))
     run = open_run(
         output, seed=seed, device=device, precision=precision, resume=resume, start=start, quiet=quiet,

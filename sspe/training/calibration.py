@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import torch
 
-from sspe.data.caches import FeatureStore
+from sspe.data.caches import FeatureStore, FrozenFeatures
 from sspe.data.records import AnnotatedPhoto
 from sspe.errors import DataError
-from sspe.evaluation.absent import choose_absent
-from sspe.evaluation.answers import localize_annotated
-from sspe.evaluation.cross_fitting import fit
+from sspe.evaluation.absent import choose_absent, choose_nouns
+from sspe.evaluation.answers import ask, localize_annotated
+from sspe.evaluation.cross_fitting import fit, halves
 from sspe.evaluation.measures import measure_localization
 from sspe.models.calibration import unfitted
 from sspe.models.localization import LocalizationModel
@@ -30,23 +30,39 @@ def calibrate(
     val: Sequence[AnnotatedPhoto],
     store: FeatureStore,
     progress: Callable[[Iterable], Iterable] = lambda photos: photos,
+    frozen: FrozenFeatures | None = None,
 ) -> dict:
-    """Fit the model's probabilities on val photos, with a bank of regions of training photos; return all val measures.
+    """Fit the model's probabilities on one half of the val photos, with a bank of regions of training photos.
 
-    The measures are those of :func:`sspe.evaluation.measures.measure_localization`, with "confidence" and
-    "present" cross-fitted. Where val is too small to fit anything on, the model stays without probabilities.
+    Returns the measures of the other half, those of :func:`sspe.evaluation.measures.measure_localization`; so no figure
+    that is printed comes from a photo that anything was fitted on. The five-fold cross-fitted measures of the first
+    half are beside them as "confidence_of_fit" and "present_of_fit". Where val is too small to fit anything on, the
+    model stays without probabilities.
     """
-    model.calibration = unfitted(make_bank(model, train, store))
-    results, absent = localize_annotated(model, val, store, progress, choose_absent(val))
-    measured = measure_localization(results)
+    fitted_on, measured_on = halves(val)
+    model.calibration = unfitted(make_bank(model, train, store), model.network.named is not None)
+    results, absent = localize_annotated(model, fitted_on, store, progress, choose_absent(fitted_on), frozen)
+    asked = ask(model, fitted_on, store, choose_nouns(fitted_on, _detected(store)), progress, frozen)
+    cross_fitted = {}
     try:
-        model.calibration, cross_fitted = fit(results, absent, model.calibration.bank)
+        model.calibration, cross_fitted = fit(results, absent, model.calibration.bank, asked)
     except DataError as error:
         log.warning("%s", error)
-        model.calibration, cross_fitted = None, {}
-    for name in ("confidence", "present"):  # what the unfitted calibration gave
-        measured.pop(name, None)
-    return {**measured, **cross_fitted}
+        model.calibration = None
+    chosen = choose_absent(measured_on) if model.calibration else None
+    measured = measure_localization(*localize_annotated(model, measured_on, store, progress, chosen, frozen))
+    return {**measured, **{f"{name}_of_fit": value for name, value in cross_fitted.items()}}
+
+
+def _detected(store: FeatureStore) -> Callable[[AnnotatedPhoto], np.ndarray] | None:
+    """The detector's best score (T,) of each thing in a photo; None without a detector."""
+    if store.detector is None:
+        return None
+
+    def best(photo: AnnotatedPhoto) -> np.ndarray:
+        return store.proposals(photo.path).detections.scores.max(axis=0, initial=0)
+
+    return best
 
 
 def make_bank(

@@ -15,8 +15,10 @@ from torch.utils.data import DataLoader
 from sspe.checkpoint import load_checkpoint
 from sspe.data.caches import FrozenFeatures
 from sspe.data.records import AnnotatedPhoto
+from sspe.errors import SspeError
 from sspe.evaluation import localization, ranking
 from sspe.evaluation.answers import localize_annotated
+from sspe.evaluation.cross_fitting import halves
 from sspe.evaluation.measures import measure_localization
 from sspe.evaluation.probabilities import draw_reliability
 from sspe.models.box_refiner import refinement_loss
@@ -32,7 +34,10 @@ from sspe.training.localization_data import WATCHED, LocalizationData
 from sspe.training.loop import Run, train_epochs, write_measures
 from sspe.training.optimiser import make_optimiser
 from sspe.training.recipes import LocalizationRecipe
+from sspe.training.start import take_weights
 from sspe.vision.boxes import iou
+from sspe.vision.detections import THINGS
+from sspe.vision.folding import collapse
 
 log = logging.getLogger("sspe.train")
 
@@ -50,7 +55,9 @@ def train_localization(recipe: LocalizationRecipe, data: LocalizationData, run: 
     task.model.for_inference(run.device, run.precision)
     if recipe.calibrated:
         train = [photo.record for photo in data.photos]
-        measured = calibrate(task.model, train, data.val, data.store, lambda photos: run.bar(photos, "all val"))
+        measured = calibrate(
+            task.model, train, data.val, data.store, lambda photos: run.bar(photos, "val"), task.frozen
+        )
     else:
         measured = task.measure(data.val, "all val")
     write_measures(task.model, about, measured, run)
@@ -66,9 +73,18 @@ class LocalizationTask:
 
     def __init__(self, recipe: LocalizationRecipe, data: LocalizationData, run: Run):
         self.recipe, self.data, self.run = recipe, data, run
+        if recipe.regions.surroundings and not (recipe.fine_tune or run.start):
+            raise SspeError(
+                "The surroundings of a region are learnt with the backbone's map: with fine_tune=false set "
+                "regions.surroundings=0, or --start from a checkpoint that has learnt them."
+            )
         torch.manual_seed(run.seed)
         settings = LocalizationModelSettings(recipe.regions, recipe.network, recipe.proposals, recipe.detector)
         self.model = LocalizationModel(settings, data.text_encoder, pretrained=True)
+        if not recipe.fine_tune:
+            collapse(self.model.regions)
+        if run.start:  # of a resumed run, too: what is not trained is not in its state
+            take_weights(self.model, run.start)
         self.model.to(run.device, memory_format=torch.channels_last)
         self.model.precision = run.precision
         self.phrase_features = data.phrase_features.to(run.device)  # (U, T)
@@ -97,7 +113,7 @@ class LocalizationTask:
         return DataLoader(
             dataset,
             batch_sampler=EpochSampler(len(dataset), self.recipe.batch, self.run.seed, epoch, start),
-            collate_fn=Collate(self.data.table, self.recipe.text.context),
+            collate_fn=Collate(self.data.table, self.recipe.text.context, self.recipe.bare > 0),
             num_workers=1,  # reads ahead; the computing process keeps every core
             generator=torch.Generator(),  # else the loader draws from dropout's, and a resumed run would differ
         )
@@ -115,12 +131,13 @@ class LocalizationTask:
                 features = self.model.regions(batch.squeezed, batch.regions)
             if batch.things is not None:
                 features = torch.cat([features, batch.things], dim=1)
-            x, y = network(features, self.phrase_features[batch.phrases].float())  # (R, E), (P, E)
+            x, y = network(features, self._read(batch.phrases))  # (R, E), (P, E)
             if network.refiner and self.recipe.loss.refinement:
                 of_phrase, of_region = batch.refinable.nonzero(as_tuple=True)
                 # Gradients stop at y: only the ranking loss moves phrase embeddings.
                 regions, phrases = network.refiner.describe(features)[of_region], y.detach()[of_phrase]
                 refined = network.refiner(regions, phrases, torch.cat(batch.regions)[of_region])
+            y, x = self._named(y, x, batch.phrases.cpu(), batch.things)
             if self.recipe.network.kind == "similarity":
                 loss = similarity_loss(network, x, y, batch.matches)
         if self.recipe.network.kind != "similarity":
@@ -131,7 +148,7 @@ class LocalizationTask:
 
     def validate(self) -> dict[str, float]:
         """R@1 and R@10 of the watched val photos."""
-        measured = self.measure(self.data.val[:WATCHED], "watched val")
+        measured = self.measure(halves(self.data.val)[0][:WATCHED], "watched val")
         return {name: measured[name] for name in ("recall_at_1", "recall_at_10")}
 
     def measure(self, photos: Sequence[AnnotatedPhoto], description: str) -> dict:
@@ -144,12 +161,29 @@ class LocalizationTask:
         if not self.recipe.calibrated:
             results = ranking.rank_annotated(self.model, photos, self.data.store, self.frozen, progress)
             return ranking.measure_ranking(results)
-        results, _ = localize_annotated(self.model, photos, self.data.store, progress)
+        results, _ = localize_annotated(self.model, photos, self.data.store, progress, frozen=self.frozen)
         return measure_localization(results)
+
+    def _read(self, rows: torch.Tensor) -> torch.Tensor:
+        """Features (P, T) float32 of phrases of the table, some without their last word vectors."""
+        features = self.phrase_features[rows].float()
+        if self.recipe.unread:
+            unread = torch.rand(len(rows), 1).to(features.device) < self.recipe.unread
+            features[:, self.data.text_encoder.last_columns] *= ~unread
+        return features
+
+    def _named(
+        self, y: torch.Tensor, x: torch.Tensor, rows: torch.Tensor | np.ndarray, things: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings of phrases of the table and of regions, with the named part of the space where there is one."""
+        if (part := self.model.network.named) is None:
+            return y, x
+        return part.phrases(y, self.data.named[rows].float().to(self.run.device)), part.regions(x, things)
 
     def _dataset(self) -> RegionPhraseDataset:
         mined = self.kept["mined"] and [rows.numpy() for rows in self.kept["mined"]]
-        return RegionPhraseDataset(self.data.photos, self.data.store, self.recipe, self.run.seed, self.frozen, mined)
+        data = self.data
+        return RegionPhraseDataset(data.photos, data.store, self.recipe, self.run.seed, self.frozen, mined, data.things)
 
     def _prepare_features(self) -> None:
         """Compute the frozen features that are not on disk yet: of the training photos, and of val if it uses any."""
@@ -158,9 +192,8 @@ class LocalizationTask:
         with autocast(self.run.device, self.run.precision):
             for index in self.run.bar(range(len(dataset)), "region features"):
                 dataset.prepare_features(index)
-            if not self.recipe.calibrated:
-                for photo in self.run.bar(self.data.val, "region features of val"):
-                    self.frozen.prepare(photo.path, self.data.store.proposals(photo.path).boxes)
+            for photo in self.run.bar(self.data.val, "region features of val"):
+                self.frozen.prepare(photo.path, self.data.store.proposals(photo.path).boxes)
 
     def _pairs(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Features (P, D) and (P, T) of all pairs of region and phrase, photo by photo."""
@@ -176,8 +209,9 @@ class LocalizationTask:
             proposals, of_phrases, of_proposals = dataset.everything(index)
             with torch.inference_mode(), autocast(self.run.device, self.run.precision):
                 y = network.text(self.phrase_features[photo.phrases].float())
-                x = network.image(torch.cat([of_phrases, of_proposals]).to(self.run.device))
-                scores = network.scores(y, x).cpu()
+                features = torch.cat([of_phrases, of_proposals]).to(self.run.device)
+                things = features[:, -len(THINGS) :]  # where there is a detector
+                scores = network.scores(*self._named(y, network.image(features), photo.phrases, things)).cpu()
             p = len(photo.phrases)
             right, others = scores[:, :p].diagonal(), scores[:, p:]
             found.append(torch.from_numpy(hard_negatives(right, others, photo.boxes, proposals, self.recipe)))

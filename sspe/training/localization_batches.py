@@ -20,8 +20,11 @@ from sspe.training.augmentation import recoloured, zoomed
 from sspe.training.localization_data import PhraseTable, TrainingPhoto
 from sspe.training.recipes import LocalizationRecipe
 from sspe.vision.boxes import flip, iou
-from sspe.vision.detections import things_in
+from sspe.vision.detections import THINGS, things_in
+from sspe.vision.proposals import Proposals
 
+PERSON = THINGS.index("person")
+LEAST_SEEN = 0.1  # of a thing, from which a region may show it
 _TOO_NEAR = 0.95  # IoU; the annotated box itself, or as good as: nothing is left to refine
 
 
@@ -62,14 +65,16 @@ class RegionPhraseDataset(Dataset):
         seed: int,
         frozen: FrozenFeatures | None = None,
         mined: Sequence[np.ndarray] | None = None,
+        things: np.ndarray | None = None,
     ):
         """
         Args:
+            things: rows of the phrase table that name the detector's things; needed where the recipe shows some.
             frozen: features of a backbone that is not trained; photos are then neither zoomed, mirrored nor recoloured.
             mined: for each photo, rows of the proposals that every step is to see.
         """
         self.photos, self.store, self.recipe, self.seed = photos, store, recipe, seed
-        self.frozen, self.mined = frozen, mined
+        self.frozen, self.mined, self.things = frozen, mined, things
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -81,6 +86,7 @@ class RegionPhraseDataset(Dataset):
         boxes = photo.boxes
         in_sentence = np.array([rng.choice(rows) for rows in photo.mentions])
         phrases = np.where(rng.random(len(boxes)) < r.alone, photo.phrases, in_sentence)
+        phrases = np.where(rng.random(len(boxes)) < r.bare, photo.heads, phrases) if r.bare else phrases
         if self.frozen is not None:
             squeezed, proposals = None, self.store.proposals(photo.record.path)
         else:
@@ -94,8 +100,11 @@ class RegionPhraseDataset(Dataset):
             if r.colour:
                 squeezed = recoloured(squeezed, r.colour, rng)
         annotated = np.unique(boxes, axis=0)
+        shown, of_thing = self._shown_things(proposals, rng)
+        boxes = np.concatenate([boxes, proposals.boxes[shown]])
+        phrases = np.concatenate([phrases, self.things[of_thing]]) if len(shown) else phrases
         mined = np.zeros(0, int) if self.mined is None else self.mined[index]
-        sampled = self._sampled(iou(boxes, proposals.boxes).max(axis=0), mined, rng)
+        sampled = self._sampled(iou(boxes, proposals.boxes).max(axis=0), np.union1d(mined, shown), rng)
         regions = np.concatenate([annotated, proposals.boxes[sampled]])
         overlap = iou(boxes, regions)  # (P, R); relative boxes keep the intersection over union
         features = None
@@ -106,6 +115,10 @@ class RegionPhraseDataset(Dataset):
         else:
             squeezed = torch.from_numpy(np.ascontiguousarray(squeezed))
         found = proposals.detections
+        things = None if found is None else things_in(regions, found)
+        negative = overlap < r.negative_iou
+        if len(shown):  # a name alone means every such thing of the photo, also those of which the detector is unsure
+            negative[-len(shown) :] &= things[:, of_thing].T < LEAST_SEEN
         return Example(
             squeezed,
             features,
@@ -113,10 +126,27 @@ class RegionPhraseDataset(Dataset):
             torch.from_numpy(phrases),
             torch.from_numpy(boxes),
             torch.from_numpy(overlap >= r.positive_iou),
-            torch.from_numpy(overlap < r.negative_iou),
+            torch.from_numpy(negative),
             torch.from_numpy((overlap >= r.refined_iou) & (overlap < _TOO_NEAR)),
-            None if found is None else torch.from_numpy(things_in(regions, found)),
+            None if things is None else torch.from_numpy(things),
         )
+
+    def _shown_things(self, proposals: Proposals, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Proposals in which the detector is sure of a thing, as many as the recipe shows by name, and which things.
+
+        Of persons only one that is alone, for of several the captions tell which is which.
+        """
+        found = proposals.detections
+        if not self.recipe.things or found is None or not len(found.boxes):
+            return np.zeros(0, int), np.zeros(0, int)
+        thing, score = found.scores.argmax(axis=1), found.scores.max(axis=1)
+        sure = score >= self.recipe.sure_thing
+        if (sure & (thing == PERSON)).sum() > 1:
+            sure &= thing != PERSON
+        rows = rows_among(found.boxes, proposals.boxes)
+        chosen = np.flatnonzero(sure & (rows >= 0))
+        chosen = rng.permutation(chosen)[: self.recipe.things]
+        return rows[chosen], thing[chosen]
 
     def _sampled(self, nearness: np.ndarray, mined: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Rows of the proposals of one step, given the overlap (N,) of each with the nearest phrase's box.
@@ -157,6 +187,12 @@ def rows_of(boxes: np.ndarray, among: np.ndarray) -> np.ndarray:
     return (boxes[:, None] == among[None]).all(axis=2).argmax(axis=1)
 
 
+def rows_among(boxes: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """As :func:`rows_of`, with -1 for a box that has no equal."""
+    equal = (boxes[:, None] == among[None]).all(axis=2)
+    return np.where(equal.any(axis=1), equal.argmax(axis=1), -1)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Examples side by side: the arguments of the encoder, rows of the phrase table, and the matches."""
@@ -189,29 +225,35 @@ class Batch:
 class Collate:
     """Examples -> :class:`Batch`."""
 
-    def __init__(self, table: PhraseTable, context: int):
-        """``context`` is how many words the text encoder reads on either side of a phrase."""
-        self.groups = np.array(table.groups)
+    def __init__(self, table: PhraseTable, context: int, bare: bool = False):
+        """
+        Args:
+            context: how many words the text encoder reads on either side of a phrase.
+            bare: a bare head noun, "dog", may show whatever a phrase with that head shows, "the brown dog".
+        """
+        self.groups, self.heads, self.bare = np.array(table.groups), np.array(table.heads), bare
         self.alone = np.array([not any(c.nearest(context)) for c in table.contexts])
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         phrases = torch.cat([e.phrases for e in examples])  # (P,)
-        group = torch.from_numpy(self.groups[phrases.numpy()])
+        group, head = (torch.from_numpy(numbers[phrases.numpy()]) for numbers in (self.groups, self.heads))
         of_phrase = torch.repeat_interleave(torch.tensor([len(e.phrases) for e in examples]))  # photo of each phrase
         of_region = torch.repeat_interleave(torch.tensor([len(e.regions) for e in examples]))
         same_photo = of_phrase[:, None] == of_region[None]  # (P, R)
-        same_words = group[:, None] == group[None]  # (P, P)
+        alike = group[:, None] == group[None]  # (P, P): what the second shows, the first may show
+        if self.bare:
+            alike = alike | ((head[:, None] == head[None]) & (group == head)[:, None])
 
         positive = torch.block_diag(*(e.positive for e in examples))
         here = torch.block_diag(*(e.negative for e in examples))  # negatives of the phrase's own photo
         # What a phrase's twin in the same photo shows, it shows as well: two men of one photo are both "a man", unless
         # the sentence says which of them is meant.
         alone = torch.from_numpy(self.alone[phrases.numpy()])
-        twins = (same_words & alone[:, None] & (of_phrase[:, None] == of_phrase[None])).float()
+        twins = (alike & alone[:, None] & (of_phrase[:, None] == of_phrase[None])).float()
         here = here & ((twins @ (~here & same_photo).float()) == 0)
         # Another photo with the same words may show the same thing anywhere, annotated or not: no region of it counts.
         photos = torch.arange(len(examples))
-        has_words = (same_words.float() @ (of_phrase[:, None] == photos[None]).float()) > 0  # (P, N)
+        has_words = (alike.float() @ (of_phrase[:, None] == photos[None]).float()) > 0  # (P, N)
         negative = here | (~same_photo & ~has_words[:, of_region])
         frozen, named = examples[0].features is not None, examples[0].things is not None
         return Batch(
@@ -220,7 +262,7 @@ class Collate:
             [e.regions for e in examples],
             phrases,
             torch.cat([e.boxes for e in examples]),
-            Matches(positive, negative, same_photo, same_words),
+            Matches(positive, negative, same_photo, alike | alike.T),
             torch.block_diag(*(e.refinable for e in examples)),
             torch.cat([e.things for e in examples]) if named else None,
         )

@@ -15,12 +15,15 @@ import torch
 from sspe.data import AnnotatedPhoto, open_dataset
 from sspe.data.caches import FeatureStore
 from sspe.errors import SspeError
+from sspe.phrases.head import head_of
+from sspe.phrases.naming import things_named
 from sspe.text.context import ALONE, Context
 from sspe.text.encoders import TextEncoder, create_text_encoder
 from sspe.training.batches import SIDES, same_words_key
 from sspe.training.recipes import LocalizationRecipe
 from sspe.training.source import Source, fingerprint
 from sspe.vision.boxes import scale
+from sspe.vision.detections import THINGS
 from sspe.vision.detector import published_detector
 
 WATCHED = 120  # val photos measured after every epoch; always the same ones
@@ -34,6 +37,7 @@ class TrainingPhoto:
     Attributes:
         record: the annotated photo itself.
         phrases: P rows of the table: each phrase alone.
+        heads: P rows of the table: each phrase's head noun, alone; the same as ``phrases`` where the table has none.
         mentions: P arrays of such rows: the phrase in every sentence that uses it for this box.
         boxes: (P, 4) float32 merged boxes, relative: 0..1 of width and height.
         sided: some sentence says left or right, so the photo must not be mirrored.
@@ -42,6 +46,7 @@ class TrainingPhoto:
 
     record: AnnotatedPhoto
     phrases: np.ndarray
+    heads: np.ndarray
     mentions: tuple[np.ndarray, ...]
     boxes: np.ndarray
     sided: bool
@@ -50,16 +55,25 @@ class TrainingPhoto:
     def only(self, pairs: Sequence[int]) -> TrainingPhoto:
         """The same photo with these of its pairs alone."""
         mentions = tuple(self.mentions[i] for i in pairs)
-        return replace(self, phrases=self.phrases[pairs], mentions=mentions, boxes=self.boxes[pairs])
+        return replace(
+            self, phrases=self.phrases[pairs], heads=self.heads[pairs], mentions=mentions, boxes=self.boxes[pairs]
+        )
 
 
 class PhraseTable:
-    """The distinct phrases of a training set, alone and in their contexts, each with its same-words group."""
+    """The distinct phrases of a training set, alone and in their contexts, each with its same-words group.
+
+    Attributes:
+        texts, contexts: of each row.
+        groups: phrases of one number read the same.
+        heads: the group of each phrase's head noun; a phrase whose group it is, is bare: "the dog".
+    """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.contexts: list[Context] = []
         self.groups: list[int] = []
+        self.heads: list[int] = []
         self._rows: dict[tuple[str, Context], int] = {}
         self._group_numbers: dict[str, int] = {}
 
@@ -69,14 +83,20 @@ class PhraseTable:
             self._rows[text, context] = len(self.texts)
             self.texts.append(text)
             self.contexts.append(context)
-            self.groups.append(self._group_numbers.setdefault(same_words_key(text), len(self._group_numbers)))
+            self.groups.append(self._group(text))
+            self.heads.append(self._group(head_of(text)))
         return self._rows[text, context]
 
+    def _group(self, text: str) -> int:
+        return self._group_numbers.setdefault(same_words_key(text), len(self._group_numbers))
 
-def training_photos(photos: Sequence[AnnotatedPhoto], context: bool = True) -> tuple[list[TrainingPhoto], PhraseTable]:
+
+def training_photos(
+    photos: Sequence[AnnotatedPhoto], context: bool = True, bare: bool = False
+) -> tuple[list[TrainingPhoto], PhraseTable]:
     """Every photo that has a phrase with a box, and the table of all those phrases.
 
-    Without ``context`` a phrase is the same in all its sentences.
+    Without ``context`` a phrase is the same in all its sentences; with ``bare`` the table has their heads as well.
     """
     table = PhraseTable()
     found = []
@@ -93,9 +113,10 @@ def training_photos(photos: Sequence[AnnotatedPhoto], context: bool = True) -> t
                     mentions.append(table.row(text, around))
         if pairs:
             rows, boxes, mentions = zip(*pairs.values(), strict=True)
+            heads = np.array([table.row(head_of(table.texts[row])) if bare else row for row in rows])
             boxes, mentions = np.stack(boxes), tuple(map(np.array, mentions))
             sided = any(SIDES.search(sentence.text) for sentence in photo.sentences)
-            found.append(TrainingPhoto(photo, np.array(rows), mentions, boxes, sided, np.unique(boxes, axis=0)))
+            found.append(TrainingPhoto(photo, np.array(rows), heads, mentions, boxes, sided, np.unique(boxes, axis=0)))
     return found, table
 
 
@@ -127,6 +148,8 @@ class LocalizationData:
         text_encoder: fitted on the training phrases.
         phrase_features: of every row of the table, (U, T): float32, or float16 where the backbone is frozen and the
             phrases' features are most of what the run holds.
+        named: which of the detector's things each row of the table names, (U, T) bool.
+        things: rows of the table: the names of the T things; None where the recipe shows none.
         store: proposals of all photos.
     """
 
@@ -137,6 +160,8 @@ class LocalizationData:
     table: PhraseTable
     text_encoder: TextEncoder
     phrase_features: torch.Tensor
+    named: torch.Tensor
+    things: np.ndarray | None
     store: FeatureStore
 
     @classmethod
@@ -150,7 +175,7 @@ class LocalizationData:
         """
         train = open_dataset(source.data, source.train_split, limit=source.limit, photos=source.photos)
         val = open_dataset(source.data, source.val_split, limit=source.val_limit, photos=source.photos)
-        photos, table = training_photos(train, context=recipe.text.context > 0)
+        photos, table = training_photos(train, recipe.text.context > 0, recipe.bare > 0)
         if recipe.regions_per_phrase:
             photos = limit_regions(photos, recipe.regions_per_phrase, seed=0)
         pairs = sum(len(photo.phrases) for photo in photos)
@@ -162,6 +187,7 @@ class LocalizationData:
             raise SspeError(
                 f"No watched val photo of {source.data} has a phrase with a box; there is nothing to measure."
             )
+        things = np.array([table.row(thing) for thing in THINGS]) if recipe.things else None
         phrases = [p.text for photo in train for s in photo.sentences for p in s.phrases if len(p.boxes)]
         text_encoder = create_text_encoder(recipe.text, phrases)
         detector = published_detector(recipe.detector) if recipe.detector.boxes else None
@@ -171,4 +197,7 @@ class LocalizationData:
         features = torch.empty(len(table.texts), text_encoder.feature_size, dtype=dtype)
         for i in range(0, len(features), _TEXTS):
             features[i : i + _TEXTS] = text_encoder.encode(table.texts[i : i + _TEXTS], table.contexts[i : i + _TEXTS])
-        return cls(source.name, fingerprint(train, val), val, photos, table, text_encoder, features, store)
+        named = torch.from_numpy(things_named(table.texts) > 0)
+        return cls(
+            source.name, fingerprint(train, val), val, photos, table, text_encoder, features, named, things, store
+        )

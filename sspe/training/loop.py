@@ -22,7 +22,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from sspe.checkpoint import find_checkpoint, identity, save_checkpoint
+from sspe.checkpoint import identity, save_checkpoint
 from sspe.errors import CheckpointError, PhotoError, SspeError
 from sspe.extras import import_extra
 from sspe.files import atomic_write, make_folder
@@ -81,7 +81,7 @@ class Run:
         output: the run's folder.
         device, precision: as picked for this machine.
         resume: go on with what is in the folder.
-        start: for retrieval, the checkpoint whose weights the run begins with.
+        start: the checkpoint whose weights the run begins with.
         quiet: no progress bars.
         save_every: seconds between two savings of the state within an epoch.
     """
@@ -133,7 +133,7 @@ def open_run(
     if not 0 <= seed < 2**63:
         raise SspeError(f"The seed is {seed}; give a whole number from 0 to 2^63 - 1.")
     picked = pick_device(device)
-    output, start = Path(output), find_checkpoint(start, "retrieval") if start else None
+    output, start = Path(output), Path(start) if start else None
     run = Run(output, seed, picked, pick_precision(picked, precision), resume, start, quiet, save_every)
     if run.state_file.exists() and not resume:
         raise CheckpointError(f"{output} already holds a run; add --resume to go on, or name another --output.")

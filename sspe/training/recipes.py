@@ -74,6 +74,17 @@ class LocalizationRecipe(_Recipe):
     alone: float = setting(
         0.4, "share of the phrases shown without their sentence, as a search asks for them", at_least=0, at_most=1
     )
+    bare: float = setting(
+        0.0, "share of the phrases shown as their head noun alone, which may be any such thing", at_least=0, at_most=1
+    )
+    unread: float = setting(
+        0.0,
+        "share of the phrases shown without the last of several word vectors: words it lacks",
+        at_least=0,
+        at_most=1,
+    )
+    things: int = setting(0, "detected things per photo and step, shown by their names", at_least=0)
+    sure_thing: float = setting(0.5, "least score of a detected thing that is shown", at_least=0, at_most=1)
     flip: bool = setting(True, "mirror half the photos whose sentences say neither left nor right")
     zoom: float = setting(0.6, "least share of width and height in a window cut from the photo", at_least=0, at_most=1)
     colour: float = setting(0.2, "brightness and contrast change by up to this share", at_least=0, at_most=1)
@@ -87,7 +98,8 @@ class LocalizationRecipe(_Recipe):
     @property
     def reads(self) -> tuple:
         """The settings that :class:`sspe.training.localization_data.LocalizationData` depends on."""
-        return self.text, self.proposals, self.detector, self.regions.side, self.regions_per_phrase, self.fine_tune
+        shown = (self.regions_per_phrase, self.bare > 0, self.things > 0)
+        return self.text, self.proposals, self.detector, self.regions.side, self.fine_tune, *shown
 
     def check(self) -> None:
         """Raise SspeError for the first value, or two together, that no training run could use."""
@@ -106,10 +118,14 @@ class LocalizationRecipe(_Recipe):
                 "Canonical correlation analysis is fitted on frozen features and refines no box; with network.kind=cca "
                 "set fine_tune=false and network.refiner=0."
             )
-        if self.regions.surroundings and not (self.fine_tune and self.regions.mode == "roi"):
+        if self.regions.surroundings and self.regions.mode != "roi":
+            raise SspeError("Crops have no surroundings: with regions.mode=crops set regions.surroundings=0.")
+        if self.things and not self.detector.boxes:
+            raise SspeError("Things are shown by name where a detector finds them: set detector.boxes, or things=0.")
+        if self.unread and not (self.text.encoder == "mean" and len(self.text.vectors) > 1):
             raise SspeError(
-                "The surroundings of a region are learnt with the backbone's map: with fine_tune=false or "
-                "regions.mode=crops set regions.surroundings=0."
+                "The last of several word vectors is left out with text.encoder=mean and two text.vectors; set these, "
+                "or unread=0."
             )
         if self.fine_tune and self.regions.mode == "crops":
             raise SspeError("Crops are not fine-tuned: set fine_tune=false, or regions.mode=roi.")
@@ -146,7 +162,9 @@ class RetrievalRecipe(_Recipe):
     loss: RetrievalLossSettings = field(default_factory=RetrievalLossSettings)
     # MiniLM's own training included Flickr30K and COCO captions, see sspe.text.minilm; with text.encoder=mean+tfidf
     # nothing has seen the captions of val and test.
-    text: TextSettings = field(default_factory=lambda: TextSettings("minilm+mean+tfidf", context=0, head=False))
+    text: TextSettings = field(
+        default_factory=lambda: TextSettings("minilm+mean+tfidf", context=0, head=False, common=60_000)
+    )
 
     @property
     def reads(self) -> tuple:
@@ -186,6 +204,21 @@ _MANY_NEGATIVES = LossSettings(top_k=100)
 _LOCALIZATION = (
     LocalizationRecipe("default", "fine-tune the backbone through RoIAlign: the shipped checkpoint"),
     LocalizationRecipe("short", "the same in four epochs", epochs=4),
+    LocalizationRecipe(
+        "names",
+        "after `default`, with --start from its checkpoint: a detector beside Edge Boxes, bare nouns, rare words",
+        epochs=8,
+        batch=32,
+        fine_tune=False,
+        bare=0.15,
+        unread=0.15,
+        things=2,
+        flip=False,
+        zoom=1.0,
+        colour=0.0,
+        proposals=EdgeBoxesSettings(count=200),
+        detector=DetectorSettings(boxes=30),
+    ),
     LocalizationRecipe(
         "frozen",
         "ImageNet features computed once: minutes instead of an hour, for trying out the embedding",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,20 +14,18 @@ from torch.utils.data import DataLoader
 from sspe.checkpoint import load_checkpoint
 from sspe.data.caches import FrozenPhotoFeatures
 from sspe.data.captions import Captions
-from sspe.errors import CheckpointError
 from sspe.evaluation.retrieval import DIRECTIONS, measure_retrieval, table
 from sspe.models.device import autocast
 from sspe.models.losses import structure_preserving_loss
 from sspe.models.retrieval import Bank, RetrievalModel
 from sspe.settings import RetrievalModelSettings
-from sspe.text.encoders import TextEncoder
 from sspe.training.batches import EpochSampler
 from sspe.training.loop import Run, train_epochs, write_measures
 from sspe.training.optimiser import one_cycle
 from sspe.training.recipes import RetrievalRecipe
 from sspe.training.retrieval_batches import PhotoBatch, PhotoCollate, PhotoSentenceDataset
 from sspe.training.retrieval_data import RetrievalData
-from sspe.vision.folding import load_collapsed
+from sspe.training.start import take_weights
 from sspe.vision.photo import open_photo
 
 log = logging.getLogger("sspe.train")
@@ -70,7 +67,7 @@ class RetrievalTask:
         settings = RetrievalModelSettings(recipe.photos, recipe.network)
         self.model = RetrievalModel(settings, data.text_encoder, pretrained=True)
         if run.start:  # of a resumed run, too: what is not trained is not in its state
-            _take_weights(self.model, run.start)
+            take_weights(self.model, run.start)
         self.model.to(run.device, memory_format=torch.channels_last)
         self.model.precision = run.precision
         self.trained = self.model if recipe.epochs else self.model.network
@@ -183,31 +180,3 @@ class RetrievalTask:
             owners = np.repeat(np.arange(len(part)), [len(photo.sentences) for photo in part])
             rows = np.concatenate([photo.sentences for photo in part])
             yield self.frozen[start : start + len(part)][owners], self.data.features[rows].float()
-
-
-def _take_weights(model: RetrievalModel, path: Path) -> None:
-    """Take the weights of a checkpoint. Raises CheckpointError where its network or text encoder is another."""
-    other = load_checkpoint(path, RetrievalModel.task)[0]
-    theirs, ours = other.state_dict(), model.state_dict()
-    differing = sorted(name for name in {**ours, **theirs} if _shape(ours, name) != _shape(theirs, name))
-    if not differing and not _alike(other.text_encoder, model.text_encoder):
-        differing = ["text encoder"]
-    if differing:
-        raise CheckpointError(
-            f"Training cannot start from {path}: its {differing[0]} differs from this run's; give this run the "
-            "training photos and the --set options of the one that made it."
-        )
-    load_collapsed(model, theirs)
-
-
-def _alike(a: TextEncoder, b: TextEncoder) -> bool:
-    """Whether two encoders read every text alike, but for the rounding of a checkpoint."""
-    ours, theirs = a.state(), b.state()
-    return (a.name, a.settings(), ours.keys()) == (b.name, b.settings(), theirs.keys()) and all(
-        torch.equal(ours[name].cpu().half(), theirs[name].cpu().half()) for name in ours
-    )
-
-
-def _shape(tensors: dict[str, torch.Tensor], name: str) -> torch.Size | None:
-    """Shape of the tensor with this name; None where there is none."""
-    return tensors[name].shape if name in tensors else None

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sspe.data import open_dataset
 from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
 from sspe.evaluation import absent
-from sspe.evaluation.absent import choose_absent, singular, synonyms
+from sspe.evaluation.absent import choose_absent, choose_nouns, singular, synonyms
 from sspe.text.context import Context
+from sspe.vision.detections import THINGS
 
 
 def photo(id: str, *sentences: tuple[str, list[str]], boxes: bool = True) -> AnnotatedPhoto:
@@ -166,3 +168,16 @@ def test_on_drawn_scenes_against_their_nouns(scenes):
                     checked += 1
     wanted = sum(len(p.boxes) > 0 for shown in photos for s in shown.sentences for p in s.phrases)
     assert sum(map(len, chosen.values())) == wanted and checked > 50
+
+
+def test_bare_nouns_to_ask_for():
+    """Heads that the captions name, things that the detector is sure of, and things that it and the captions lack."""
+    asked = photo("1", ("A puppy chews a red shoe by the couch .", ["A puppy", "a red shoe"]))
+    best = np.full(len(THINGS), 0.1)
+    best[THINGS.index("couch")], best[THINGS.index("cup")] = 0.9, 0.4
+    nouns = choose_nouns([asked], lambda photo: best)["1"]
+    assert {noun for noun, there in nouns.items() if there} == {"puppy", "shoe", "couch"}
+    missing = [noun for noun, there in nouns.items() if not there]
+    assert len(missing) == 4 and set(missing) <= set(THINGS) - {"dog", "couch", "cup"}
+    assert nouns == choose_nouns([asked], lambda photo: best)["1"]
+    assert set(choose_nouns([asked])["1"]) == {"puppy", "shoe"}

@@ -6,8 +6,8 @@ import torch
 
 from sspe.errors import DataError
 from sspe.evaluation import cross_fitting
-from sspe.evaluation.answers import AbsentResult, Judged
-from sspe.evaluation.cross_fitting import FOLDS, fit
+from sspe.evaluation.answers import AbsentResult, AskedResult, Judged
+from sspe.evaluation.cross_fitting import FOLDS, fit, halves
 from sspe.models.calibration import EVIDENCE, RIDGE, logistic, unfitted
 
 F = len(EVIDENCE)
@@ -135,3 +135,22 @@ def test_too_little_to_fit_is_said_in_a_sentence(cases, problem):
 def test_an_unfitted_calibration_knows_nothing():
     confidence, present = unfitted(BANK).probabilities(np.random.default_rng(0).normal(size=(3, F)))
     assert confidence.tolist() == present.tolist() == [0.5] * 3
+
+
+def test_bare_nouns_count_for_presence_alone(cases, problem):
+    evidence, right, photos = problem
+    rng = np.random.default_rng(5)
+    results = cases(evidence, right, photos)
+    absent = absent_cases(rng.normal(size=(40, F)), [photos[i % len(photos)] for i in range(40)])
+    nouns = [
+        AskedResult(photos[i % len(photos)], "cup", bool(i % 2), Judged(rng.normal(size=F).astype(np.float32), 0.5, 0.5))
+        for i in range(30)
+    ]
+    without, with_nouns = fit(results, absent, BANK), fit(results, absent, BANK, nouns)
+    assert with_nouns[1]["present"]["count"] == without[1]["present"]["count"] + 30
+    assert with_nouns[1]["confidence"] == without[1]["confidence"]
+    assert not torch.equal(with_nouns[0].present, without[0].present)
+
+
+def test_halves_share_no_photo():
+    assert halves(list(range(5))) == ([0, 2, 4], [1, 3]) and halves([7]) == ([7], [7])

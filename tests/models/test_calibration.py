@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from sspe.checkpoint import load_checkpoint, save_checkpoint
 from sspe.errors import CheckpointError
-from sspe.models.calibration import EVIDENCE, TEMPERATURE, Calibration, evidence_of, logistic
+from sspe.models.calibration import EVIDENCE, NAMED_EVIDENCE, TEMPERATURE, Calibration, evidence_of, logistic
 from sspe.text.context import Context
 from sspe.vision.boxes import consensus, nms
 from sspe.vision.photo import open_photo
@@ -21,6 +21,20 @@ PHRASES = ["a man", "the large red ball", "woman", "a striped hat on a dog", "un
 def deviation(values) -> float:
     mean = sum(values) / len(values)
     return math.sqrt(sum((v - mean) ** 2 for v in values) / len(values))
+
+
+def test_evidence_of_a_phrase_that_names_a_thing():
+    """What the detector sees of it, anywhere and in the answer, and all other evidence once more; else zeros."""
+    rng = np.random.default_rng(0)
+    scores, bank = rng.uniform(-1, 1, (2, 5)).astype(np.float32), rng.uniform(-1, 1, (2, 50)).astype(np.float32)
+    boxes = np.tile(np.array([[0, 0, 10, 10]], np.float32), (2, 5, 1))
+    kept, seen = [np.array([3, 1]), np.array([2])], np.array([[0.1, 0.7, 0.2, 0.4, 0], [np.nan] * 5])
+    plain = evidence_of(bank, scores, boxes, kept, [0.5, 0.5], 400)
+    found = evidence_of(bank, scores, boxes, kept, [0.5, 0.5], 400, seen)
+    assert found.shape == (2, 2 * len(EVIDENCE) + len(NAMED_EVIDENCE)) and found.dtype == np.float32
+    np.testing.assert_array_equal(found[:, : len(EVIDENCE)], plain)
+    np.testing.assert_allclose(found[0, len(EVIDENCE) :], [1, 0.7, 0.4, *plain[0]], rtol=1e-6)
+    assert not found[1, len(EVIDENCE) :].any()
 
 
 @pytest.mark.parametrize(("regions", "bank"), [(40, 500), (11, 3), (10, 1), (3, 201), (1, 20)])

@@ -1,7 +1,7 @@
 """Photos side by side: who matches whom in a batch."""
 
 import torch
-from annotated import DOG, MAN, PLAIN, Frozen, Store, annotated, dataset
+from annotated import DOG, MAN, PLAIN, Frozen, Store, annotated, dataset, plainly
 
 from sspe.models.losses import phrase_neighbours, region_neighbours
 from sspe.text.context import ALONE, Context
@@ -154,3 +154,30 @@ def test_a_batch_moves_to_a_device_whole():
     assert all(t.device.type == "meta" for t in tensors) and moved.features is None
     moved = Collate(TABLE, 5)([dataset([DOG], frozen=Frozen())[0, 0]]).to(torch.device("meta"))
     assert moved.squeezed is None and moved.features.device.type == "meta"
+
+
+def test_a_bare_noun_may_be_whatever_has_it_for_a_head():
+    """Of "dog" the brown dog is no negative, in this photo or another; of "a brown dog" any other dog is."""
+    table = PhraseTable()
+    dog, brown, hat = (table.row(words) for words in ("dog", "a brown dog", "a hat"))
+    a = example([dog, hat], [[1, 0], [0, 1]], [[0, 1], [1, 0]])
+    b = example([brown, dog], [[1, 0, 0], [0, 1, 0]], [[0, 1, 1], [1, 0, 1]])
+    m = Collate(table, 5, bare=True)([a, b]).matches
+    assert m.negative.int().tolist() == [
+        [0, 1, 0, 0, 0],  # dog (A): nothing of B, which shows dogs
+        [1, 0, 1, 1, 1],  # a hat
+        [1, 1, 0, 1, 1],  # a brown dog: A's dog, too, and the other dog beside it
+        [0, 0, 0, 0, 1],  # dog (B): not the brown one beside it, and nothing of A
+    ]
+    assert m.same_words.int().tolist() == [[1, 0, 1, 1], [0, 1, 0, 0], [1, 0, 1, 1], [1, 0, 1, 1]]
+    plain = Collate(table, 5)([a, b]).matches
+    assert plain.negative[0].tolist() == [False, True, False, False, False] and plain.negative[3, 2]
+
+
+def test_a_recipe_shows_heads_alone():
+    photos, table = training_photos([MAN], bare=True)
+    assert [table.texts[row] for row in photos[0].heads] == ["man", "hat"]
+    shown = RegionPhraseDataset(photos, Store(), plainly(bare=0.5), 0)
+    texts = {table.texts[row] for epoch in range(20) for row in shown[epoch, 0].phrases}
+    assert texts == {"a man", "man", "a hat", "hat"}
+    assert len(training_photos([MAN])[1].texts) < len(table.texts)

@@ -17,7 +17,8 @@ from sspe.localizer import Localizer
 from sspe.training.localization import LocalizationTask
 from sspe.training.localization_batches import Collate, RegionPhraseDataset
 from sspe.training.localization_data import training_photos
-from sspe.vision.detections import Detections, things_in
+from sspe.vision.boxes import iou
+from sspe.vision.detections import THINGS, Detections, things_in
 
 ON = "detector.boxes=5"
 
@@ -46,6 +47,54 @@ def test_every_region_of_an_example_knows_what_was_detected_in_it():
     assert example.things[0].tolist() == pytest.approx([0.9, 0.1]) and example.things.dtype == torch.float32
     plain = dataset([MAN])[0, 0]
     assert plain.things is None and torch.equal(plain.regions, example.regions)
+
+
+def test_things_are_shown_by_their_names():
+    """Things of which the detector is sure are phrases as well; where it half sees another, that is no negative."""
+
+    class Sure(Detecting):
+        found = Detections(
+            np.array([[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.9, 0.9], [0.1, 0.6, 0.3, 0.9]], np.float32),
+            np.eye(len(THINGS), dtype=np.float32)[[16, 16, 41]] * np.array([[0.9], [0.3], [0.7]], np.float32),
+        )
+
+        def get(self, path: Path) -> StoredPhoto:
+            stored = super().get(path)
+            boxes = np.concatenate([stored.boxes[:1], self.found.boxes, stored.boxes[1:]])
+            return StoredPhoto(stored.squeezed, boxes, self.found)
+
+    photos, table = training_photos([MAN])
+    rows = np.array([table.row(thing) for thing in THINGS])
+    example = RegionPhraseDataset(photos, Sure(), plainly(things=2, sampled_proposals=24), 0, things=rows)[0, 0]
+    assert sorted(table.texts[row] for row in example.phrases[-2:]) == ["cup", "dog"] and len(example.phrases) == 4
+    dog = 2 + [table.texts[row] for row in example.phrases[-2:]].index("dog")
+    assert example.boxes[dog].tolist() == pytest.approx([0.1, 0.1, 0.3, 0.3])
+    near = iou(example.regions.numpy(), Sure.found.boxes)
+    assert example.positive[dog][near[:, 0] > 0.99].all() and near[:, 0].max() > 0.99
+    assert not example.negative[dog][near[:, 1] > 0.99].any()  # the other dog
+    assert example.negative[dog][near[:, 2] > 0.99].all()  # the cup
+
+    one = RegionPhraseDataset(photos, Sure(), plainly(things=1), 0, things=rows)
+    assert {table.texts[one[epoch, 0].phrases[-1]] for epoch in range(20)} == {"cup", "dog"}
+
+
+def test_of_several_persons_none_is_shown_as_person():
+    scores = np.zeros((2, len(THINGS)), np.float32)
+    scores[:, 0] = 0.9
+    boxes = np.array([[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.9, 0.9]], np.float32)
+    photos, table = training_photos([MAN])
+    rows = np.array([table.row(thing) for thing in THINGS])
+    for count, shown in ((1, ["person"]), (2, [])):
+
+        class Persons(Detecting):
+            found = Detections(boxes[:count], scores[:count])
+
+            def get(self, path: Path) -> StoredPhoto:
+                stored = super().get(path)
+                return StoredPhoto(stored.squeezed, np.concatenate([boxes, stored.boxes]), self.found)
+
+        example = RegionPhraseDataset(photos, Persons(), plainly(things=2), 0, things=rows)[0, 0]
+        assert [table.texts[row] for row in example.phrases[2:]] == shown
 
 
 def test_detections_are_cut_and_mirrored_with_the_photo():

@@ -167,9 +167,8 @@ def test_a_start_that_does_not_fit_is_refused(train_retrieval, frozen, tmp_path)
 
 
 def test_what_is_for_retrieval_alone(train, tmp_path):
-    for option in ({"start": "x"}, {"incomplete": "skip"}):
-        with pytest.raises(SspeError, match="is for retrieval alone, and the recipe is for localization"):
-            train(tmp_path / "run", **option)
+    with pytest.raises(SspeError, match="is for retrieval alone, and the recipe is for localization"):
+        train(tmp_path / "run", incomplete="skip")
 
 
 # Other kinds of runs

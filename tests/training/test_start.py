@@ -1,0 +1,46 @@
+"""Beginning a run for localization with a checkpoint's weights; of retrieval, test_retrieval.py has it."""
+
+import pytest
+import torch
+from run_files import weights
+from safetensors.torch import load_file
+
+from sspe.checkpoint import identity, load_checkpoint
+from sspe.errors import CheckpointError
+
+NAMES = ("fine_tune=false", "flip=false", "detector.boxes=5", "things=1", "bare=0.3", "epochs=1")
+
+
+@pytest.fixture(autouse=True)
+def quick_words(few_words) -> None:
+    """A few words in place of GloVe."""
+
+
+@pytest.fixture
+def start(train, tmp_path):
+    train(tmp_path / "start", "epochs=1")
+    return tmp_path / "start" / "best.safetensors"
+
+
+def test_a_detector_is_added_to_a_trained_network(train, start, tmp_path):
+    """The backbone stays as the checkpoint has it, to the last bit; what is new in the network is learnt."""
+    train(tmp_path / "run", *NAMES, start=start)
+    before, after = load_file(start), load_file(tmp_path / "run" / "best.safetensors")
+    backbone = [name for name in before if name.startswith("regions.")]
+    assert backbone and all(torch.equal(before[name], after[name]) for name in backbone)
+    first = "network.image.layers.0.weight"
+    assert after[first].shape[1] == before[first].shape[1] + 80 and after["network.named.trust.weight"].any()
+    model, about = load_checkpoint(tmp_path / "run" / "best.safetensors")
+    assert about["start"] == identity(start) and model.detector is not None
+    assert not any(name.startswith("regions.") for name in weights(tmp_path / "run"))  # what did not change is not kept
+
+
+def test_another_backbone_is_refused(train, start, tmp_path):
+    with pytest.raises(CheckpointError, match=r"its regions\..* differs from this run's"):
+        train(tmp_path / "run", "regions.backbone=efficientnet_lite1", start=start)
+
+
+def test_another_text_encoder_starts_anew(train, start, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        train(tmp_path / "run", "text.head=false", "epochs=1", start=start)
+    assert "start anew: network.text" in caplog.text
