@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
+# Each of pytest's workers (pytest-xdist) and whatever it starts compute in one thread, else they fight over the cores;
+# and each looks for free ports in a range of its own. All of this is read when torch, OpenCV and Gradio are imported.
+os.environ.update(
+    dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"),
+    GRADIO_SERVER_PORT=str(7860 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))),
+)
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +24,12 @@ if TYPE_CHECKING:
     from sspe.models.retrieval import RetrievalModel
 
 WORDS = ("a", "the", "man", "woman", "dog", "ball", "box", "car", "hat", "red", "green", "blue", "striped", "large")
+LONG = ("browser", "benchmarks", "training", "docs")  # folders
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests come first, so that no worker begins one when the others are done."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +38,7 @@ def cache(tmp_path_factory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSPE_CACHE", str(folder))
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
         yield folder
 
 

@@ -69,7 +69,13 @@ def test_detections_move_with_the_boxes():
 
 def test_one_thread_ends_with_the_block_however_it_ends():
     before = cv2.getNumThreads(), torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), one_thread(detector(1)):
-        assert (cv2.getNumThreads(), torch.get_num_threads()) == (1, 1)
-        _ = 1 / 0
-    assert (cv2.getNumThreads(), torch.get_num_threads()) == before
+    cv2.setNumThreads(2)
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError), one_thread(detector(1)):
+            assert (cv2.getNumThreads(), torch.get_num_threads()) == (1, 1)
+            _ = 1 / 0
+        assert (cv2.getNumThreads(), torch.get_num_threads()) == (2, 2)
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
