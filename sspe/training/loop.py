@@ -286,8 +286,9 @@ def write_log(rows: Sequence[dict], folder: Path) -> None:
         writer.writeheader()
         writer.writerows(rows)
     watched = next(name for name in rows[0] if name.startswith("watched_"))
-    figure = _matplotlib().Figure(figsize=(8, 3), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", watched), strict=True):
+    figure = _matplotlib().Figure(figsize=(8, 3))
+    margins = {"left": 0.06, "right": 0.98, "bottom": 0.16, "top": 0.9}  # by hand: a layout takes twice the drawing
+    for axes, name in zip(figure.subplots(1, 2, gridspec_kw=margins), ("loss", watched), strict=True):
         axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker="o")
         axes.set(xlabel="epoch", title=name.replace("_", " "))
         axes.grid(alpha=0.3)
