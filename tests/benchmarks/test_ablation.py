@@ -9,19 +9,6 @@ import sspe.train
 from sspe.training.localization import LocalizationTask
 from sspe.training.recipes import recipe
 
-TINY = ["--limit", "6", "--val-limit", "3", "--device", "cpu", "--quiet"]
-for change in ("regions.side=96", "proposals.count=30", "epochs=1", "batch=3", "network.hidden=32", "text.pca=8",
-               "text.centres=2", "network.embedding=16"):  # fmt: skip
-    TINY += ["--set", change]
-
-
-pytestmark = pytest.mark.usefixtures("few_words")
-
-
-def run(scenes, vectors, tmp_path, *more) -> int:
-    line = ["--data", str(scenes), "--vectors", str(vectors), "--output", str(tmp_path / "runs"), *TINY, *more]
-    return ablation.main(line)
-
 
 def test_every_row_has_a_recipe_and_a_name_of_its_own():
     names = [row.name for row in ablation.ROWS]
@@ -40,8 +27,8 @@ def test_every_row_has_a_recipe_and_a_name_of_its_own():
     ]  # fmt: skip
 
 
-def test_rows_are_trained_once_and_printed(scenes, vectors, tmp_path, capsys, monkeypatch):
-    assert run(scenes, vectors, tmp_path, "--rows", "linear", "mean", "proposals", "--seeds", "2") == 0
+def test_rows_are_trained_once_and_printed(run, tmp_path, capsys, monkeypatch):
+    assert run(ablation, "--rows", "linear", "mean", "proposals", "--seeds", "2") == 0
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     assert [line.split("|")[1].strip() for line in lines if line.startswith("|")][2:] == [
@@ -70,9 +57,9 @@ def test_rows_are_trained_once_and_printed(scenes, vectors, tmp_path, capsys, mo
     assert told == made_by_hand and (options.limit, options.seed) == (6, 0)
 
     monkeypatch.setattr(LocalizationTask, "__init__", lambda *_: pytest.fail("a finished row was run again"))
-    assert run(scenes, vectors, tmp_path, "--rows", "linear", "mean", "proposals", "--seeds", "2") == 0
+    assert run(ablation, "--rows", "linear", "mean", "proposals", "--seeds", "2") == 0
     assert capsys.readouterr().out == printed
-    assert run(scenes, vectors, tmp_path, "--print") == 0
+    assert run(ablation, "--print") == 0
     assert "linear branches" in capsys.readouterr().out
 
 
@@ -83,7 +70,7 @@ def bounds(lines):
     return [(line.split("with ")[1].split()[0], line.split("bound ")[1].split(")")[0]) for line in rows]
 
 
-def test_a_row_that_was_stopped_goes_on(scenes, vectors, tmp_path, monkeypatch, caplog):
+def test_a_row_that_was_stopped_goes_on(run, tmp_path, monkeypatch, caplog):
     def stop(self):
         raise KeyboardInterrupt
 
@@ -93,14 +80,14 @@ def test_a_row_that_was_stopped_goes_on(scenes, vectors, tmp_path, monkeypatch, 
         epochs = iter([validate, stop])
         patch.setattr(LocalizationTask, "validate", lambda self: next(epochs)(self))
         with pytest.raises(KeyboardInterrupt):
-            run(scenes, vectors, tmp_path, *two)
+            run(ablation, *two)
     assert not (tmp_path / "runs" / "base-0" / "metrics.json").exists()
     with caplog.at_level("INFO"):
-        assert run(scenes, vectors, tmp_path, *two) == 0
+        assert run(ablation, *two) == 0
     assert "resumed at epoch 2" in caplog.text
 
 
-def test_a_row_that_fails_leaves_the_others(scenes, vectors, tmp_path, monkeypatch, capsys):
+def test_a_row_that_fails_leaves_the_others(run, monkeypatch, capsys):
     from sspe.errors import CheckpointError
     from sspe.text.minilm import MiniLMEncoder
 
@@ -108,17 +95,10 @@ def test_a_row_that_fails_leaves_the_others(scenes, vectors, tmp_path, monkeypat
         raise CheckpointError("There is no such package.")
 
     monkeypatch.setattr(MiniLMEncoder, "__init__", missing)
-    assert run(scenes, vectors, tmp_path, "--rows", "minilm") == 1
+    assert run(ablation, "--rows", "minilm") == 1
     out, err = capsys.readouterr()
     assert (
         "HGLMM, nonlinear" in out
         and "MiniLM" not in out
         and err.endswith("minilm, seed 0: There is no such package.\n")
     )
-
-
-def test_what_cannot_be_run_is_said(scenes, vectors, tmp_path, capsys):
-    assert run(scenes, vectors, tmp_path, "--rows", "everything") == 2
-    assert "There is no row or group 'everything'; choose among proposals, base, network, " in capsys.readouterr().err
-    assert run(scenes, vectors, tmp_path, "--print") == 0
-    assert capsys.readouterr().out == "No row is finished yet.\n"

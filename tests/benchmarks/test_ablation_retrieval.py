@@ -10,20 +10,6 @@ from sspe.checkpoint import load_checkpoint
 from sspe.training.recipes import recipe
 from sspe.training.retrieval import RetrievalTask
 
-TINY = ["--limit", "8", "--val-limit", "4", "--device", "cpu", "--quiet"]
-for change in ("photos.backbone=efficientnet_lite0", "photos.side=64", "frozen_epochs=2", "frozen_batch=4",
-               "network.hidden=32", "text.pca=8",
-               "text.centres=2", "network.embedding=16"):  # fmt: skip
-    TINY += ["--set", change]
-
-
-pytestmark = pytest.mark.usefixtures("few_words")
-
-
-def run(scenes, vectors, tmp_path, *more) -> int:
-    line = ["--data", str(scenes), "--vectors", str(vectors), "--output", str(tmp_path / "runs"), *TINY, *more]
-    return ablation.main(line)
-
 
 def test_every_row_has_a_recipe_and_a_name_of_its_own():
     names = [row.name for row in ablation.ROWS]
@@ -38,9 +24,9 @@ def test_every_row_has_a_recipe_and_a_name_of_its_own():
     assert [row.name for row in ablation.chosen(["photos", "linear"])] == ["base", "linear", "one-view", "crops"]
 
 
-def test_rows_are_trained_once_and_printed(scenes, vectors, tmp_path, capsys, monkeypatch):
+def test_rows_are_trained_once_and_printed(run, tmp_path, capsys, monkeypatch):
     asked = ("--rows", "linear", "tf-idf", "cca-mean", "--seeds", "2")
-    assert run(scenes, vectors, tmp_path, *asked) == 0
+    assert run(ablation, *asked) == 0
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     assert [line.split("|")[1].strip() for line in lines if line.startswith("|")][2:] == [
@@ -59,14 +45,7 @@ def test_rows_are_trained_once_and_printed(scenes, vectors, tmp_path, capsys, mo
     assert about["settings"] == by_hand and (options.limit, options.seed, options.task) == (8, 0, "retrieval")
 
     monkeypatch.setattr(RetrievalTask, "__init__", lambda *_: pytest.fail("a finished row was run again"))
-    assert run(scenes, vectors, tmp_path, *asked) == 0
+    assert run(ablation, *asked) == 0
     assert capsys.readouterr().out == printed
-    assert run(scenes, vectors, tmp_path, "--print") == 0
+    assert run(ablation, "--print") == 0
     assert "linear branches" in capsys.readouterr().out
-
-
-def test_what_cannot_be_run_is_said(scenes, vectors, tmp_path, capsys):
-    assert run(scenes, vectors, tmp_path, "--rows", "everything") == 2
-    assert "There is no row or group 'everything'; choose among base, loss, network, text" in capsys.readouterr().err
-    assert run(scenes, vectors, tmp_path, "--print") == 0
-    assert capsys.readouterr().out == "No row is finished yet.\n"
