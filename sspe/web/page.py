@@ -60,7 +60,7 @@ def launch_settings(mcp: bool = False) -> dict[str, Any]:
     }
 
 
-# The theme's font, asked for at once: coming after the first words are drawn, it would move what is below them.
+# The theme's font, asked for at once, so that it is there when the first words are drawn.
 _PRELOADED = "".join(
     f'<link rel="preload" href="static/fonts/SourceSansPro/SourceSansPro-{weight}.woff2" as="font" type="font/woff2"'
     " crossorigin>"
@@ -68,9 +68,20 @@ _PRELOADED = "".join(
 )
 
 
+class _FontInTime(gr.themes.LocalFont):
+    """A font of Gradio's for those who have it when the first words are drawn; others read the next one of the theme.
+
+    By default it would replace the other one whenever it comes, and move everything below the words.
+    """
+
+    def stylesheet(self) -> dict[str, Any]:
+        sheet = super().stylesheet()
+        return sheet | {"css": sheet["css"].replace("@font-face {", "@font-face { font-display: optional;")}
+
+
 def _theme() -> gr.themes.Base:
     """Gradio's own in one quiet hue, its font from this server and bold, as its semibold file has few letters."""
-    sans = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
+    sans = _FontInTime("Source Sans Pro", weights=(400, 700))
     return gr.themes.Default(
         primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", font=(sans, "system-ui", "sans-serif")
     ).set(button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700")
