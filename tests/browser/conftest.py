@@ -1,5 +1,6 @@
 """The page in headless Chromium; a test fails on any request elsewhere and on any error in the console."""
 
+import json
 import os
 import shutil
 import sys
@@ -71,10 +72,27 @@ def browser():
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def context_for(browser):
+    """context_for(settings) -> the context with these settings, whose cache has Gradio's scripts, compiled."""
+    contexts = {}
+
+    def context(settings):
+        key = json.dumps(settings, sort_keys=True)
+        if key not in contexts:
+            contexts[key] = browser.new_context(**settings)
+            contexts[key].set_default_timeout(PATIENCE)
+        return contexts[key]
+
+    yield context
+    for made in contexts.values():
+        made.close()
+
+
 @pytest.fixture
-def visit(browser, address):
-    """visit(path, **context settings) -> an open page."""
-    contexts, faults = [], []
+def visit(context_for, address):
+    """visit(path, **context settings) -> an open page; the page keeps nothing in the browser that a later one finds."""
+    pages, faults = [], []
 
     def check_request(request):
         if not request.url.startswith((address, "data:", "blob:")):
@@ -85,10 +103,8 @@ def visit(browser, address):
             faults.append(f"console: {message.text}")
 
     def open_page(path="", url=None, **settings):
-        context = browser.new_context(**(settings or DESKTOP))
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
+        page = context_for(settings or DESKTOP).new_page()
+        pages.append(page)
         if url is None:  # a page of another server looks after its own requests
             page.on("request", check_request)
         page.on("console", check_console)
@@ -97,8 +113,8 @@ def visit(browser, address):
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert not faults
 
 
