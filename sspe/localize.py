@@ -5,7 +5,8 @@ went well, 1 when some photos could not be opened or no phrase was found (the re
 
 Beside its ``score`` (a cosine, -1 to 1, or 0 to 1 with a similarity network) each phrase carries two probabilities, or
 null without calibration: ``present``, that the photo shows it, and ``confidence``, that its box is right if so.
-A phrase that the sentence denies ("no hat") is looked for all the same and has ``negated`` true.
+A phrase that the sentence denies ("no hat") is looked for all the same and has ``negated`` true. One whose word the
+model does not know has ``known`` false and no probabilities.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ Each phrase carries the "score" of its box (a cosine, -1 to 1; 0 to 1 with a sim
 (0 to 1; null where the checkpoint was not calibrated, and then left out of COCO): "present", that the photo shows it,
 and "confidence", that its box is right if so. A phrase with "present" below {PRESENT_THRESHOLD} is probably not there:
 --draw makes it grey and dashed. A phrase that the sentence denies ("no hat") is looked for all the same, and "negated".
+One whose word the model does not know has "known" false, neither probability, and is grey and dashed, too.
 """
 
 

@@ -128,7 +128,8 @@ class Localizer:
 
         Returns:
             A localization; its ``phrases`` are empty where the sentence has no noun phrase. Every phrase gets a box,
-            shown or not: its ``present`` says how likely the photo shows it.
+            shown or not: its ``present`` says how likely the photo shows it. Of a word that the model does not know
+            nothing can be said: ``known`` is False and ``present`` None.
 
         Raises:
             SspeError: the sentence is empty, a phrase is not a span of it, ``top_k`` is below 1, or the view is
@@ -151,12 +152,12 @@ class Localizer:
                     for r in located.kept[i][:top_k]
                 )
                 span = (phrase.text, phrase.start, phrase.end, phrase.head)
+                known = bool(located.known[i])
                 sure = (None, None)
-                if located.present is not None:
+                if known and located.present is not None:
                     sure = (float(located.confidence[i]), float(located.present[i]))
-                found.append(
-                    LocalizedPhrase(*span, candidates[0].box, candidates[0].score, candidates, *sure, phrase.negated)
-                )
+                best = candidates[0]
+                found.append(LocalizedPhrase(*span, best.box, best.score, candidates, *sure, phrase.negated, known))
         return Localization(sentence, width, height, tuple(found), view.photo)
 
     def similarities(self, view: PhotoView, sentence: str, phrases: Sequence[Phrase]) -> np.ndarray:
@@ -241,12 +242,6 @@ class Localizer:
 
     def _embed(self, pixels: np.ndarray, proposals: Proposals) -> PhotoView:
         return PhotoView(pixels, self.model.embed_regions(pixels, proposals.boxes, proposals.detections), self)
-
-
-def _contexts(sentence: str, phrases: Sequence[Phrase]) -> list[Context]:
-    """What stands around each phrase, without requests and the like, so that "find the dog" is read as "the dog"."""
-    description = description_in(sentence)
-    return [Context.of(description, phrase.start, phrase.end) for phrase in phrases]
 
 
 def _contexts(sentence: str, phrases: Sequence[Phrase]) -> list[Context]:

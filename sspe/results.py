@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sspe.drawing import DrawnPhrase, draw_phrases, format_probability
+from sspe.drawing import UNKNOWN_WORD, DrawnPhrase, draw_phrases, format_probability
 from sspe.vision.boxes import Box
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ class LocalizedPhrase:
 
     ``present`` is the probability that the photo shows the phrase at all, and ``confidence`` the probability that
     ``box`` is right if it does (intersection over union with what a person would draw of at least 0.5). Both are None
-    where the checkpoint was not calibrated.
+    where the checkpoint was not calibrated, and where ``known`` is False.
+
+    ``known``: the model knows the word that names the thing, the last of ``head``. Of one that it has never read, such
+    as "a zorblax", it can tell nothing, and its box is a guess.
     """
 
     text: str
@@ -56,6 +59,7 @@ class LocalizedPhrase:
     confidence: float | None = None
     present: float | None = None
     negated: bool = False
+    known: bool = True
 
     @property
     def label(self) -> str:
@@ -64,8 +68,15 @@ class LocalizedPhrase:
 
     @property
     def doubtful(self) -> bool:
-        """Probably not in the photo: ``present`` is below :data:`PRESENT_THRESHOLD`."""
-        return self.present is not None and self.present < PRESENT_THRESHOLD
+        """Not to be relied on: probably not in the photo, or not known.
+
+        That is, ``present`` is below :data:`PRESENT_THRESHOLD` or ``known`` is False.
+        """
+        return self.is_doubtful(PRESENT_THRESHOLD)
+
+    def is_doubtful(self, threshold: float) -> bool:
+        """:attr:`doubtful` with a threshold of your own, 0 to 1; what is not known is doubtful at every one."""
+        return not self.known or (self.present is not None and self.present < threshold)
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,8 @@ class Localization:
 
         ``score`` is a cosine, -1 to 1, or 0 to 1 with a similarity network; ``confidence`` the probability, 0 to 1,
         that the box is right if the photo shows the phrase; ``present`` that it does. The last two are None (null in
-        JSON) without calibration. ``negated`` is true where the sentence denies the phrase ("no hat").
+        JSON) without calibration and where ``known`` is false: the model does not know the word. ``negated`` is true
+        where the sentence denies the phrase ("no hat").
         """
         return {
             "width": self.width,
@@ -103,6 +115,7 @@ class Localization:
                     "end": phrase.end,
                     "head": phrase.head,
                     "negated": phrase.negated,
+                    "known": phrase.known,
                     "box": _plain_box(phrase.box),
                     "score": _plain_score(phrase.score),
                     "confidence": _plain_probability(phrase.confidence),
@@ -125,13 +138,18 @@ class Localization:
         Lines and letters grow with the photo. Colours and numbers are those of the page. Labels keep off each other
         where the photo has room for that. A label ends in the probability that the photo shows the phrase, or in the
         score without calibration; that of a phrase which the sentence denies begins with "not: ". A doubtful phrase,
-        one whose ``present`` is below ``threshold``, is grey and dashed, and its number has a question mark.
+        one whose ``present`` is below ``threshold``, is grey and dashed, and its number has a question mark; so is one
+        whose word the model does not know, and its label says that.
         """
         drawn = []
         for phrase in self.phrases:
-            doubtful = phrase.present is not None and phrase.present < threshold
-            figure = f"{phrase.score:.2f}" if phrase.present is None else format_probability(phrase.present)
-            drawn.append(DrawnPhrase(phrase.box, phrase.label, figure, doubtful))
+            if not phrase.known:
+                figure = UNKNOWN_WORD
+            elif phrase.present is None:
+                figure = f"{phrase.score:.2f}"
+            else:
+                figure = format_probability(phrase.present)
+            drawn.append(DrawnPhrase(phrase.box, phrase.label, figure, phrase.is_doubtful(threshold)))
         return draw_phrases(self.photo, drawn)
 
 
@@ -141,7 +159,7 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
     A category is a phrase text; phrases of the same text share it. ``bbox`` is x, y, width, height in pixels of the
     original photo; ``score`` is that of its box, see above; ``start`` and ``end`` cut the phrase out of its image's
     ``sentence``.
-    ``negated`` is true where the sentence denies the phrase.
+    ``negated`` is true where the sentence denies the phrase, ``known`` false where the model does not know its word.
     ``confidence`` and ``present``, probabilities as in :class:`LocalizedPhrase`, are there where they are known.
 
     Args:
@@ -183,6 +201,7 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
                     "start": phrase.start,
                     "end": phrase.end,
                     "negated": phrase.negated,
+                    "known": phrase.known,
                 }
             )
     return {

@@ -48,8 +48,8 @@ def test_numpy_numbers_become_plain_ones():
     phrase = LocalizedPhrase("x", 0, 1, "x", box, np.float32(0.3), (Candidate(box, np.float32(0.3)),))
     found = Localization("x", 5, 5, (phrase,), np.zeros((5, 5, 3), np.uint8)).to_dict()
     assert json.loads(json.dumps(found))["phrases"][0] == {
-        "text": "x", "start": 0, "end": 1, "head": "x", "negated": False, "box": [1.1, 2.2, 3.3, 4.4], "score": 0.3,
-        "confidence": None, "present": None,
+        "text": "x", "start": 0, "end": 1, "head": "x", "negated": False, "known": True,
+        "box": [1.1, 2.2, 3.3, 4.4], "score": 0.3, "confidence": None, "present": None,
         "candidates": [{"box": [1.1, 2.2, 3.3, 4.4], "score": 0.3}],
     }  # fmt: skip
 
@@ -82,6 +82,21 @@ def test_doubtful_below_the_threshold_only():
     phrases = _calibrated(PRESENT_THRESHOLD - 0.001, PRESENT_THRESHOLD, 1.0).phrases
     assert [phrase.doubtful for phrase in phrases] == [True, False, False]
     assert not any(phrase.doubtful for phrase in _localization().phrases)
+
+
+def test_an_unknown_word_is_doubtful_grey_and_says_so_at_every_threshold():
+    first, *others = _calibrated(0.9, 0.9, 0.9).phrases
+    unknown = replace(first, known=False, confidence=None, present=None)
+    assert unknown.doubtful and unknown.is_doubtful(0)
+    found = replace(_localization(1000, 800), phrases=(unknown, *others))
+    assert [(p["known"], p["present"]) for p in json.loads(json.dumps(found.to_dict()))["phrases"]] == [
+        (False, None), (True, 0.9), (True, 0.9)
+    ]  # fmt: skip
+    annotations = found.to_coco()["annotations"]
+    assert [a["known"] for a in annotations] == [False, True, True]
+    assert "present" not in annotations[0] and "confidence" not in annotations[0]
+    pixels = np.asarray(found.draw(0.0))
+    assert (pixels == rgb(DOUBTFUL)).all(axis=2).any() and not (pixels == rgb(phrase_color(0))).all(axis=2).any()
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ class Located:
         scores: (P, R) float32 cosines.
         boxes: (P, R, 4) float32, the region's box as it would be for the phrase, pixels, inside the photo.
         kept: per phrase the regions that survive non-maximum suppression: the answer, then the others by score.
+        known: (P,) bool, whether the text encoder knows the phrase's head noun; else the rest means little.
         evidence: (P, F) float32, see :mod:`sspe.models.calibration`; None, as the next two, without calibration.
         confidence: (P,) probability that the first box is right, if the photo shows the phrase.
         present: (P,) probability that the photo shows the phrase.
@@ -64,6 +65,7 @@ class Located:
     scores: np.ndarray
     boxes: np.ndarray
     kept: tuple[np.ndarray, ...]
+    known: np.ndarray
     evidence: np.ndarray | None = None
     confidence: np.ndarray | None = None
     present: np.ndarray | None = None
@@ -189,12 +191,13 @@ class LocalizationModel(nn.Module):
             first = np.where(np.arange(len(row)) == answer, np.inf, row)
             kept.append(nms(places, first))
             agreement.append(agreed)
+        known = np.array(self.text_encoder.knows(phrases), bool)
         if self.calibration is None:
-            return Located(scores, boxes, tuple(kept))
+            return Located(scores, boxes, tuple(kept), known)
         bank = self.scores(y, self.calibration.bank).cpu().numpy()
         seen = self._seen(regions, phrases) if self.network.named else None
         evidence = evidence_of(bank, scores, boxes, kept, agreement, regions.width * regions.height, seen)
-        return Located(scores, boxes, tuple(kept), evidence, *self.calibration.probabilities(evidence))
+        return Located(scores, boxes, tuple(kept), known, evidence, *self.calibration.probabilities(evidence))
 
     def _seen(self, regions: Regions, phrases: Sequence[str]) -> np.ndarray:
         """How surely the detector sees in each region what each phrase names: (P, R), 0..1; NaN where it names none."""

@@ -76,6 +76,13 @@ class TextEncoder(nn.Module, ABC):
         """The phrases' own features (P, phrase_size) float32; those of any text unless an encoder knows better."""
         return self.features(phrases)
 
+    def knows(self, phrases: Sequence[str]) -> list[bool]:
+        """For each phrase, whether the word that names its thing is one the encoder has learnt something about.
+
+        Only then can a photo be searched for it. MiniLM, which reads parts of words, knows every one.
+        """
+        return [True] * len(phrases)
+
     @abstractmethod
     def settings(self) -> dict:
         """JSON-like values from which, with :meth:`state`, the encoder can be built again."""

@@ -66,6 +66,10 @@ class JoinedEncoder(TextEncoder):
         """Those of the parts, side by side: (N, context_size)."""
         return torch.cat([part.features(texts) for part in self.parts], dim=1)
 
+    def knows(self, phrases: Sequence[str]) -> list[bool]:
+        """For each phrase, whether a part knows it."""
+        return [any(answers) for answers in zip(*(part.knows(phrases) for part in self.parts), strict=True)]
+
     def settings(self) -> dict:
         """Those of each part by its name, in order."""
         return {part.name: part.settings() for part in self.parts}

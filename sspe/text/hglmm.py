@@ -123,6 +123,10 @@ class HGLMMEncoder(TextEncoder):
             features[part] = (fisher - self.pca.mean) @ self.pca.components.T
         return features
 
+    def knows(self, phrases: Sequence[str]) -> list[bool]:
+        """For each phrase, whether its head word is in the vocabulary."""
+        return [self.vocabulary.knows(phrase) for phrase in phrases]
+
     def settings(self) -> dict:
         """The vocabulary, and how much context is read; the sizes are those of the tensors."""
         return {"words": list(self.vocabulary.words), "context": self.context}

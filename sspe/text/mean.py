@@ -81,6 +81,10 @@ class MeanEncoder(TextEncoder):
         words = [words_of(text) for text in texts]
         return torch.cat([_means(vocabulary, vectors, words) for vocabulary, vectors in self._tables()], dim=1)
 
+    def knows(self, phrases: Sequence[str]) -> list[bool]:
+        """For each phrase, whether a table has a vector for its head word."""
+        return [any(vocabulary.knows(phrase) for vocabulary in self.vocabularies) for phrase in phrases]
+
     def settings(self) -> dict:
         """The vocabulary of each table, and whether the head word and the context have a part."""
         words = [list(vocabulary.words) for vocabulary in self.vocabularies]

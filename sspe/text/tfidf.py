@@ -58,6 +58,10 @@ class TfidfEncoder(TextEncoder):
         features.index_put_((owner, words), self.idf[words, 0], accumulate=True)
         return functional.normalize(features, dim=1)
 
+    def knows(self, phrases: Sequence[str]) -> list[bool]:
+        """For each phrase, whether its head word is in the vocabulary."""
+        return [self.vocabulary.knows(phrase) for phrase in phrases]
+
     def settings(self) -> dict:
         """The vocabulary, and how much context is read."""
         return {"words": list(self.vocabulary.words), "context": self.context}

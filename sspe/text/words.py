@@ -10,6 +10,7 @@ import numpy as np
 
 from sspe.errors import CheckpointError
 from sspe.extras import install_command
+from sspe.phrases.head import head_of
 from sspe.text.vector_files import read_vectors
 
 GLOVE = "glove"  # what text.vectors calls the packaged vectors; a file of that name is ./glove
@@ -34,6 +35,10 @@ class Vocabulary:
         """Rows of the known words, in order; for an unknown word its plural or singular stands in."""
         found = (self._row(word) for word in words)
         return [row for row in found if row is not None]
+
+    def knows(self, phrase: str) -> bool:
+        """Whether the last word of the phrase's head noun, see :func:`sspe.phrases.head.head_of`, has a row."""
+        return bool(self.rows(words_of(head_of(phrase))[-1:]))
 
     def _row(self, word: str) -> int | None:
         row = self.index.get(word)

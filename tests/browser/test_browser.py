@@ -184,6 +184,23 @@ def test_doubtful_phrases_are_grey_with_a_question_mark_and_still_in_reach(visit
     expect(page.locator(".lv-doubt")).to_be_hidden()
 
 
+def test_an_unknown_word_is_grey_at_every_threshold_and_says_so(visit):
+    page = visit()
+    page.wait_for_selector(".lv-box")
+    ask(page, "A man beside a zorblax")
+    expect(page.locator(".lv-box")).to_have_count(2)
+    expect(page.locator(".lv-doubt")).to_have_text("?Grey: not a word it knows")
+    page.get_by_label("Grey below").fill("0")
+    expect(page.locator(".lv-box.doubtful")).to_have_count(1)
+    for place in (phrase(page, 2), row(page, 2)):
+        assert place.locator(".lv-number").inner_text() == "2?"
+    expect(row(page, 2)).to_contain_text("not a word it knows")
+    assert box(page, 2).get_attribute("aria-label") == "Box 2: a zorblax, not a word it knows"
+    page.get_by_label("Grey below").fill("100")  # now the man is too unlikely: two reasons
+    expect(page.locator(".lv-doubt")).to_contain_text("probably not in this photo (below 100 %)")
+    expect(page.locator(".lv-doubt")).to_contain_text("not a word it knows")
+
+
 def test_without_calibration_the_score_is_shown_and_nothing_is_grey(visit):
     from fake_localizer import FakeLocalizer
     from serving import served

@@ -63,10 +63,11 @@ class Scores:
         for i, phrase in enumerate(phrases):
             first[i, self.answers.get(phrase, scores[i].argmax())] = 9
         kept = tuple(nms(places, row) for places, row in zip(boxes, first, strict=True))
+        known = np.ones(len(phrases), bool)
         if not self.calibrated:
-            return Located(scores, boxes, kept)
+            return Located(scores, boxes, kept, known)
         evidence = np.array([[len(self.asked), i] for i in range(len(phrases))], np.float32)
-        return Located(scores, boxes, kept, evidence, evidence[:, 0] / 100, evidence[:, 1] / 100)
+        return Located(scores, boxes, kept, known, evidence, evidence[:, 0] / 100, evidence[:, 1] / 100)
 
 
 def annotated(path, *sentences, id="1") -> AnnotatedPhoto:

@@ -115,8 +115,10 @@ def test_a_calibrated_pipeline_finds_the_same_and_says_how_surely(calibrated):
             1 / (1 + math.exp(-(located.evidence[i] @ weights[:-1] + weights[-1]))), abs=1e-5
         )
     np.testing.assert_allclose(located.present, 1 - located.confidence, atol=1e-6)  # of the opposite weights
+    assert located.known.dtype == bool and list(located.known) == model.text_encoder.knows(PHRASES)
     model.calibration = None
     plain = model.locate(regions, PHRASES, contexts)
+    np.testing.assert_array_equal(plain.known, located.known)
     assert plain.evidence is plain.confidence is plain.present is None
     np.testing.assert_array_equal(plain.scores, located.scores)
     np.testing.assert_array_equal(plain.boxes, located.boxes)

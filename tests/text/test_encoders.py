@@ -82,6 +82,8 @@ def test_joined_encoders_stand_side_by_side_and_survive_the_round_trip(monkeypat
     own_mean, own_tfidf, mean_before, tfidf_before, mean_after, tfidf_after = found.split(sizes, dim=1)
     assert torch.equal(torch.cat([own_mean, mean_before, mean_after], dim=1), mean_features)
     assert torch.equal(torch.cat([own_tfidf, tfidf_before, tfidf_after], dim=1), tfidf_features)
+    assert [part.knows(asked[0]) for part in parts] == [[True, False, False], [True, True, False]]
+    assert joined.knows(asked[0]) == [True, True, False] and joined.knows([]) == []
     loaded = load_text_encoder(joined.name, json.loads(json.dumps(joined.settings())), joined.state())
     assert loaded.name == joined.name and torch.equal(loaded.encode(*asked), found)
 

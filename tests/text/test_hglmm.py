@@ -58,6 +58,7 @@ def test_hglmm_gives_zeros_where_no_word_is_known_and_one_row_a_text(vectors, mo
     assert encoder.encode([]).shape == (0, 4) and encoder.encode(["nothing"]).shape == (1, 4)
     monkeypatch.setattr(hglmm, "_BATCH", 2)
     torch.testing.assert_close(encoder.encode(asked), found)
+    assert encoder.knows(asked) == [False, False, True, False, True, True]
 
 
 def test_hglmm_survives_half_precision_exactly(vectors):

@@ -192,3 +192,11 @@ def test_how_much_context_is_read_survives_the_round_trip(reading):
     contexts = [Context("a hat on the red shirt", "and the zebra")]
     assert (loaded.context, loaded.feature_size) == (2, 20)
     assert torch.equal(loaded.encode(["a woman"], contexts), reading.encode(["a woman"], contexts))
+
+
+def test_a_phrase_is_known_by_the_word_that_names_its_thing():
+    encoder = MeanEncoder([WORDS, OTHER], head=True)
+    asked = ["a red hat", "Hats", "zebra", "a zebra hat", "the woman's shorts", "a red zorblax", "zorblax shirt"]
+    assert encoder.knows(asked) == [True, True, True, True, False, False, True]
+    assert encoder.knows(["T-shirt", "the woman on a zorblax", "...", "", "😀"]) == [True, True, False, False, False]
+    assert encoder.knows([]) == []

@@ -48,3 +48,7 @@ def test_tfidf_survives_the_round_trip_and_reads_context():
     torch.testing.assert_close(found, encoder.encode(["a dog", "a red hat"], contexts), rtol=0, atol=1e-3)
     sides = tfidf().encode(["man and", "in a"])
     torch.testing.assert_close(found[0].view(3, -1)[1:], sides, rtol=0, atol=1e-3)
+
+
+def test_known_is_what_the_vocabulary_holds():
+    assert tfidf(vocabulary=3).knows(["the old hats", "a hat zebra", "..."]) == [True, False, False]

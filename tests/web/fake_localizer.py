@@ -39,8 +39,8 @@ class FakeLocalizer:
     """Follows the interface of sspe.localizer.Localizer; ``seen`` counts the photos that took the costly half,
     ``grounded`` the sentences.
 
-    Calibrated, it finds the first phrases of a sentence likely, the fourth and all later ones doubtful. ``delay``
-    seconds pass for each stage of the costly half.
+    Calibrated, it finds the first phrases of a sentence likely, the fourth and all later ones doubtful. It does not
+    know the word "zorblax". ``delay`` seconds pass for each stage of the costly half.
     """
 
     identity = "fake"
@@ -81,9 +81,11 @@ class FakeLocalizer:
                 )
                 for k in range(min(top_k, count))
             )
+            known = phrase.head != "zorblax"
             sure = (max(0.2, 0.81 - 0.1 * index), max(0.004, 0.96 - 0.25 * index)) if self.calibrated else (None, None)
+            sure = sure if known else (None, None)
             span = (phrase.text, phrase.start, phrase.end, phrase.head)
-            found.append(LocalizedPhrase(*span, candidates[0].box, candidates[0].score, candidates, *sure))
+            found.append(LocalizedPhrase(*span, candidates[0].box, candidates[0].score, candidates, *sure, known=known))
         return Localization(sentence, width, height, tuple(found), view.photo)
 
     def similarities(self, view: FakeView, sentence: str, phrases: Sequence) -> np.ndarray:

@@ -9,9 +9,11 @@ let pending = null;      // the spans that the visitor wants, as JSON, until the
 let sentAt = 0;          // when the correction was sent that is not answered yet; 0: none is
 
 // How a mark, a PhraseMark of view_data, is shown.
-const doubtful = (mark) => mark.present !== null && 100 * mark.present < threshold;
+const unlikely = (mark) => mark.present !== null && 100 * mark.present < threshold;
+const doubtful = (mark) => unlikely(mark) || !mark.known;
+const howSure = (mark) => mark.known ? ' ' + mark.figures[0].text : '';  // an unknown word has its question mark
 const label = (mark) => mark.key + (doubtful(mark) ? '?' : '');
-const spoken = (mark) => (doubtful(mark) ? 'probably not in this photo, ' : '') + mark.spoken;
+const spoken = (mark) => (unlikely(mark) ? 'probably not in this photo, ' : '') + mark.spoken;
 
 const tint = (node, color, ink) => {
   node.style.setProperty('--c', color);
@@ -51,7 +53,7 @@ const drawPhoto = (photo) => {
     put(box, mark.place).style.zIndex = mark.layer + 1;
     box.style.setProperty('--shift', mark.shift);
     const tag = make('span', 'lv-tag', label(mark));
-    tag.append(make('span', '', ' ' + mark.text + ' ' + mark.figures[0].text));
+    tag.append(make('span', '', ' ' + mark.text + howSure(mark)));
     box.append(tag);
     photo.append(box);
   }
@@ -69,7 +71,7 @@ const drawSentence = (sentence) => {
     phrase.setAttribute('role', 'button');
     phrase.setAttribute('aria-description', 'phrase ' + mark.key + ', ' + spoken(mark));
     const number = numberNode(label(mark));
-    const score = make('span', 'lv-score', mark.figures[0].text);
+    const score = make('span', 'lv-score', howSure(mark).trim());
     for (const node of [number, score]) node.ariaHidden = 'true';
     phrase.append(number, make('span', 'lv-words', token.text), score);
     sentence.append(phrase);
@@ -165,6 +167,11 @@ const drawTable = (table) => {
   for (const mark of view.phrases) {
     const row = linked(body.insertRow(), mark);
     row.insertCell().append(numberNode(label(mark)), mark.text);
+    if (!mark.known) {
+      const cell = row.insertCell();
+      cell.colSpan = view.columns.length;
+      cell.append(view.unknown);
+    }
     for (const figure of mark.figures) {
       const cell = row.insertCell();
       const bar = make('span', 'lv-bar');
@@ -183,10 +190,17 @@ const drawTable = (table) => {
 const drawDoubt = (note) => {
   note.replaceChildren();
   note.hidden = !view.phrases.some(doubtful);
-  const number = numberNode('?');
-  number.ariaHidden = 'true';
   tint(note, view.grey, view.grey_ink);
-  note.append(number, 'Grey: probably not in this photo (below ' + threshold + ' %)');
+  const reasons = [];
+  if (view.phrases.some(unlikely)) reasons.push('probably not in this photo (below ' + threshold + ' %)');
+  if (view.phrases.some(mark => !mark.known)) reasons.push(view.unknown);
+  for (const reason of reasons) {
+    const line = make('span');
+    const number = numberNode('?');
+    number.ariaHidden = 'true';
+    line.append(number, 'Grey: ' + reason);
+    note.append(line);
+  }
 };
 
 const toolsNode = () => {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sspe.drawing import DOUBTFUL, PALETTE, format_probability, ink_on, phrase_color
+from sspe.drawing import DOUBTFUL, PALETTE, UNKNOWN_WORD, format_probability, ink_on, phrase_color
 from sspe.results import PRESENT_THRESHOLD, Box, Localization, LocalizedPhrase
 
 # Columns of figures in the table: two probabilities in plain words, or the score where a checkpoint has none.
@@ -79,8 +79,9 @@ class PhraseMark:
         text: its words; "not: hat" where the sentence denies the hat.
         key: its number as text, "1" for the first; links phrase, box and table row.
         start, end: its place in the sentence, characters.
+        known: the model knows its word; what it does not know is grey at every threshold, and has no figures.
         present: probability that the photo shows it; the browser greys what lies below its threshold. May be None.
-        figures: one per column of figures; the first stands beside the phrase, too.
+        figures: one per column of figures, none where the word is not known; the first stands beside the phrase, too.
         score: of its box, as text.
         spoken: the figures in words, for those who hear the page.
         pixels: its box as text, whole pixels of the original photo.
@@ -98,6 +99,7 @@ class PhraseMark:
     end: int
     color: str
     ink: str
+    known: bool
     present: float | None
     figures: tuple[Figure, ...]
     score: str
@@ -159,6 +161,7 @@ _EMPTY: dict[str, Any] = {
     # What the browser greys phrases with, and below which per cent, until the visitor says otherwise.
     "grey": DOUBTFUL,
     "grey_ink": ink_on(DOUBTFUL),
+    "unknown": UNKNOWN_WORD,
     "threshold": round(100 * PRESENT_THRESHOLD),
     "palette": [(color, ink_on(color)) for color in PALETTE],
 }
@@ -216,10 +219,11 @@ def phrase_marks(localization: Localization) -> list[PhraseMark]:
                 end=phrase.end,
                 color=color,
                 ink=ink_on(color),
+                known=phrase.known,
                 present=None if phrase.present is None else float(phrase.present),
                 figures=figures,
                 score=format_score(phrase.score),
-                spoken=_spoken(figures, calibrated),
+                spoken=_spoken(figures, calibrated) if phrase.known else UNKNOWN_WORD,
                 pixels=", ".join(str(round(float(value))) for value in phrase.box),
                 place=place,
                 candidates=tuple(
@@ -237,9 +241,9 @@ def phrase_marks(localization: Localization) -> list[PhraseMark]:
 
 
 def is_calibrated(localization: Localization) -> bool:
-    """Whether every phrase, and there is one, has both probabilities; otherwise the score is shown."""
+    """Whether every phrase of a known word has both probabilities, and there is a phrase; else the score is shown."""
     return bool(localization.phrases) and all(
-        phrase.present is not None and phrase.confidence is not None for phrase in localization.phrases
+        phrase.present is not None and phrase.confidence is not None for phrase in localization.phrases if phrase.known
     )
 
 
@@ -250,7 +254,9 @@ def format_score(score: float) -> str:
 
 
 def _figures(phrase: LocalizedPhrase, calibrated: bool) -> tuple[Figure, ...]:
-    """As many as there are columns."""
+    """As many as there are columns; none of a word that is not known."""
+    if not phrase.known:
+        return ()
     if calibrated:
         return tuple(Figure(format_probability(p), _strength(p)) for p in (phrase.present, phrase.confidence))
     return (Figure(format_score(phrase.score), _strength(phrase.score)),)

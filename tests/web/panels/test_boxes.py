@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sspe.drawing import DOUBTFUL, PALETTE, phrase_color
+from sspe.drawing import DOUBTFUL, PALETTE, UNKNOWN_WORD, phrase_color
 from sspe.results import PRESENT_THRESHOLD, Candidate, Localization, LocalizedPhrase
 from sspe.web.panels.boxes import (
     SHOWN_CANDIDATES,
@@ -120,6 +120,16 @@ def test_probabilities_take_the_place_of_the_score():
     assert (man.present, man.color, man.spoken) == (0.87, phrase_color(0), "in the photo 87 %, box right 64 %")
     assert (cat.key, cat.present, cat.score) == ("2", 0.12, "0.90")
     assert [token["key"] for token in data["tokens"]] == ["1", None, "2"]
+
+
+@pytest.mark.parametrize("others", [[], [phrase("a man", 0, confidence=0.64, present=0.87)]], ids=["alone", "beside"])
+def test_an_unknown_word_has_no_figures_and_leaves_the_others_theirs(others):
+    data = view_data(localization("a man, a zorblax", *others, replace(phrase("a zorblax", 7), known=False)), "")
+    assert data["columns"] == ["In the photo", "Box right"] and data["unknown"] == UNKNOWN_WORD
+    *known, zorblax = data["phrases"]
+    assert (zorblax["known"], zorblax["present"], zorblax["figures"]) == (False, None, ())
+    assert zorblax["spoken"] == "not a word it knows"
+    assert all(mark["known"] and len(mark["figures"]) == 2 for mark in known)
 
 
 def test_the_browser_is_told_what_is_grey_until_the_visitor_says_otherwise():
