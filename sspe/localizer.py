@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +15,8 @@ import numpy as np
 from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
 from sspe.errors import PhotoError, SspeError
 from sspe.phrases.chunker import Phrase, extract_phrases
-from sspe.phrases.head import head_of
 from sspe.phrases.queries import description_in
+from sspe.phrases.sought import sought_in
 from sspe.results import Candidate, Localization, LocalizedPhrase
 from sspe.text.context import Context
 from sspe.vision.photo import open_photo
@@ -53,11 +53,22 @@ class PhotoView:
         return self.photo.nbytes + self.regions.nbytes
 
     def find(self, phrase: str, top_k: int = 1) -> LocalizedPhrase:
-        """Where one phrase, taken as it is given and alone, lies in the photo. Raises SspeError when it is empty."""
+        """Where one thing, read alone, lies in the photo. Raises SspeError when the phrase is empty.
+
+        A plain phrase is taken whole, exactly as given: "the man on the left". Around it one may ask as people do:
+        "find the dog" and "a photo of the dog" look for "the dog", "where is my bag?" for "my bag", and "no hat" for
+        "hat", ``negated``. Of a question or a list that names several things the first is looked for; take
+        :meth:`Localizer.ground` for all. See :func:`sspe.phrases.sought.sought_in`.
+
+        Returns:
+            The phrase that was looked for; ``start`` and ``end`` are its place in ``phrase``.
+        """
         if not phrase.strip():
             raise SspeError("The phrase is empty; name something to look for, such as “an orange hat”.")
-        whole = Phrase(phrase, 0, len(phrase), head_of(phrase))
-        return self.localizer.ground(self, phrase, [whole], top_k).phrases[0]
+        sought = sought_in(phrase)
+        alone = replace(sought, start=0, end=len(sought.text))
+        found = self.localizer.ground(self, sought.text, [alone], top_k).phrases[0]
+        return replace(found, start=sought.start, end=sought.end)
 
 
 class Localizer:

@@ -10,6 +10,7 @@ from PIL import Image
 import sspe.checkpoint
 from sspe.errors import CheckpointError, PhotoError, SspeError
 from sspe.localizer import AHEAD, Localizer
+from sspe.models.calibration import unfitted
 from sspe.phrases.chunker import Phrase
 from sspe.results import Localization
 from sspe.text.context import Context
@@ -168,6 +169,27 @@ def test_what_a_sentence_denies_is_looked_for_and_negated(tiny_localizer, photo)
     man, hat = tiny_localizer(photo, "a man without a hat").phrases
     assert (man.text, man.negated, hat.text, hat.negated) == ("a man", False, "a hat", True)
     assert [p["negated"] for p in tiny_localizer(photo, "no hat").to_dict()["phrases"]] == [True]
+
+
+def test_find_reads_a_query_as_a_person_means_it(tiny_localizer, photo):
+    view = tiny_localizer.see(photo)
+    plain = view.find("a blue ball")
+    for query, start in (("find a blue ball", 5), ("a photo of a blue ball.", 11), ("where is a blue ball?", 9)):
+        found = view.find(query)
+        assert (found.text, found.start, found.end, found.head) == ("a blue ball", start, start + 11, "ball")
+        assert (found.box, found.score, found.negated) == (plain.box, plain.score, False)  # read alone
+    denied = view.find("no hat")
+    assert (denied.text, denied.start, denied.negated, denied.box) == ("hat", 3, True, view.find("hat").box)
+
+
+def test_of_an_unknown_word_nothing_is_told(make_localization_model, photo):
+    model = make_localization_model()
+    model.calibration = unfitted(model.network.image(torch.zeros(50, model.regions.feature_size)).detach())
+    localizer = Localizer(model, "cpu", "float32")
+    dog, zorblax = localizer(photo, "a dog and a red zorblax").phrases
+    assert (dog.known, dog.present, dog.confidence) == (True, 0.5, 0.5)
+    assert (zorblax.known, zorblax.present, zorblax.confidence, zorblax.doubtful) == (False, None, None, True)
+    assert len(zorblax.box) == 4
 
 
 def test_find_takes_the_phrase_as_it_is(tiny_localizer, photo):

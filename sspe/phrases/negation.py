@@ -43,7 +43,9 @@ def _is_denying(words: Sequence[str], tokens: Sequence[Token], i: int) -> bool:
     if words[i] not in _DENYING or after in _MORE or after in (",", ".", "!"):
         return False
     # "Isn't the dog cute?" asks.
-    return not (words[i] == "n't" and i == 1 and (after in _KNOWN or tokens[i + 1].tag in ("EX", "PRP")))
+    return not (
+        words[i] == "n't" and i == 1 and (after in _KNOWN or after == "there" or tokens[i + 1].tag in ("EX", "PRP"))
+    )
 
 
 def _ends(words: Sequence[str], tokens: Sequence[Token], i: int) -> bool:

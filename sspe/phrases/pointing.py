@@ -53,6 +53,8 @@ def _only_points(tokens: Sequence[Token], first: int, end: int) -> bool:
 
 
 def _is_place(words: Sequence[str], before: Token | None) -> bool:
+    if before is not None and before.word.lower() == "in" and [w for w in words if w != "the"] in (["front"], ["back"]):
+        return True
     names = [word for word in words if word not in _ARTICLES and word not in _OWN and word not in _PICTURES]
     if not all(word in _SIDES or word in _GROUNDS or word in _PARTS for word in names):
         return False

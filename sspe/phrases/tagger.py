@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sspe.errors import DataError
+from sspe.phrases.spelling import QUESTION_SLIPS
 from sspe.phrases.tokens import Token, plain_apostrophes, tokenize
 
 if TYPE_CHECKING:
@@ -47,6 +48,16 @@ _NOBODY = frozenset("nobody none noone nothing".split())
 _SIDES = frozenset(["left", "right"])
 _WITH = frozenset(["w", "w/", "w/o", "with", "without"])
 _BE = frozenset(["are", "is", "was", "were"])
+_DO = frozenset(["did", "do", "does", "has"])
+_THE = frozenset("her his its my our the their these those your".split())
+# Participles of what one does without an object, so that the noun after one does it: barking dog, but eating pizza.
+_INTRANSITIVE = frozenset(
+    """
+    barking blooming burning crawling crouching crying dancing falling floating galloping glowing grinning hopping
+    jogging jumping kneeling laughing leaping lying napping resting roaring running screaming shining sitting sleeping
+    smiling snoring squatting standing swimming walking yawning
+""".split()
+)
 _GROUNDS = frozenset(["ice", "mountain", "rock"])
 _GO = _BE | {"go", "goes", "going"}
 # Participles that make one description with the noun before them: a snow covered bench.
@@ -69,6 +80,7 @@ def tagged_tokens(text: str) -> list[list[Token]]:
     sentences = []
     for spans in tokenize(text):
         words = [plain[start:end] for start, end in spans]
+        words[:1] = [QUESTION_SLIPS.get(word.lower(), word) for word in words[:1]]  # the span stays the slip's
         tags = _refine(tag(words))
         sentences.append([Token(word, *span, tag) for word, span, tag in zip(words, spans, tags, strict=True)])
     return sentences
@@ -130,10 +142,10 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             elif word != "," and (word != "'" or tags[i] != "POS"):
                 tags[i] = _SIGNS.get(word, "SIGN")
         elif word == "of":
-            tags[i] = "IN" if before == "which" else "OF"
+            tags[i] = "IN" if before == "which" else "NO" if before in ("neither", "none") else "OF"
         elif word in _SIDES and before == "the" and after == "of" and words[i - 2 : i - 1] in (["to"], ["on"]):
             tags[i - 1], tags[i] = "RP", "RP"  # "to the left of" is one long preposition
-        elif word in ("front", "top") and after == "of" and tag_before in ("", "IN"):
+        elif word in ("front", "top") and after == "of" and tag_before == "IN":
             tags[i] = "RP"  # "in front of" is one long preposition
         elif word == "side" and "by" in (before, after) and "side" in words[max(0, i - 2) : i] + words[i + 1 : i + 3]:
             tags[i] = "RB"  # side by side
@@ -141,6 +153,14 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "NN"
         elif before == "no" and word == "one":
             tags[i - 1], tags[i] = "PRP", "PRP"
+        elif before in ("where", "what", "who") and i == 1 and word == "r":
+            tags[i] = "VBP"  # where r my keys
+        elif word == "thing" or (word == "things" and tags[i] != "NNS"):
+            tags[i] = "NN" if word == "thing" else "NNS"
+        elif word == "that" and after == "thing":
+            tags[i] = "ALONE"
+        elif not i and word in _INTRANSITIVE and tags[i + 1 : i + 2] and tags[i + 1].startswith("NN"):
+            tags[i] = "JJ"  # barking dog
         elif before == "which" and word in ("one", "ones"):
             tags[i] = "PRP"
         elif word in ("one", "ones") and tag_before in ("DT", "JJ", "JJR", "JJS", "COLOR") and not noun_follows:
@@ -159,10 +179,10 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "WEAR"
         elif word in _STANDALONE and tags[i] == "DT":
             tags[i] = "ALONE"
-        elif word in _SOME and before in ("", "are", "is", "there"):
+        elif word in _SOME and (before in ("", "are", "is", "there") or (i == 1 and before in _DO)):
             tags[i] = "NNT"
         elif word in _NOBODY:
-            tags[i] = "PRP"
+            tags[i] = "NO" if after == "of" else "PRP"  # none of the cats
         elif word == "no" and tags[i] == "DT":
             tags[i] = "NO"
         elif word == "any" and noun_follows:
@@ -211,7 +231,21 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
         if word in ("sign", "signs"):
             named = next((n for n in (3, 2) if i >= n and _is_prohibition(words[i - n : i])), 0)
             tags[i - named : i] = ["JJ"] * named
+    _tell_what_is_asked(words, tags)
     return tags
+
+
+def _tell_what_is_asked(words: Sequence[str], tags: list[str]) -> None:
+    """Tag what a question asks of a thing as no name of one, in place: isn't the dog cute? which dog is the biggest?"""
+    last = len(words) - (2 if words[-1] == "?" else 1)
+    subject = 2 if words[1:2] == ["n't"] else 1
+    inside = tags[subject + 1 : last]
+    if words[0] in _BE and inside and words[subject] in _THE:
+        named = inside[-1].startswith("NN") and all(tag[:2] in ("NN", "JJ", "CO") for tag in inside)
+        if named and tags[last].startswith("NN") and not words[last].endswith("s"):
+            tags[last] = "RB"
+    elif words[0] == "which" and last > 3 and words[last - 1] == "the" and words[last - 2] in _BE:
+        tags[last] = "JJS" if words[last].endswith("est") else tags[last]
 
 
 def _is_prohibition(words: Sequence[str]) -> bool:

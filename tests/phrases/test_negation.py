@@ -21,6 +21,7 @@ def affirmed(sentence):
         ("no dogs, cats or birds", ["dogs", "cats", "birds"]),
         ("a boy without shoes and socks", ["shoes", "socks"]),
         ("neither a dog nor a cat", ["a dog", "a cat"]),
+        ("none of the cats", ["the cats"]),
     ],
 )
 def test_what_a_sentence_denies_is_named_without_the_denial(sentence, expected):

@@ -13,6 +13,7 @@ def texts(sentence, **options):
         ("a man on the left", "the left"),
         ("a man in the background", "the background"),
         ("a dog on the right hand side", "the right hand side"),
+        ("a dog in front", "front"),
         ("a dog at the bottom of the picture", "the bottom of the picture"),
         ("is a dog in this photo", "this photo"),
         ('a sign that says "no parking"', "parking"),
@@ -28,6 +29,7 @@ def test_captions_bracket_places_and_quoted_words_which_no_box_shows(sentence, p
     [
         ("the left shoe", "the left shoe"),
         ("the bottom of the stairs", "the bottom of the stairs"),
+        ("the front of the bus", "the front of the bus"),
         ("a woman wearing a top", "a top"),
         ("her top", "her top"),
         ("the picture on the wall", "the picture"),
