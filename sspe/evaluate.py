@@ -71,6 +71,11 @@ def _add_localization_options(kind: argparse.ArgumentParser) -> None:
         "that the checkpoint's own were fitted on",
     )
     kind.add_argument(
+        "--seen-in",
+        metavar="SPLIT",
+        help="measure apart the phrases whose head noun is in no phrase of this split of the data, such as train",
+    )
+    kind.add_argument(
         "--plain",
         action="store_true",
         help="as the paper measures: rank the proposals by score alone, each phrase read without its sentence",
@@ -172,6 +177,7 @@ def _localization(options: argparse.Namespace) -> tuple[dict, str]:
         photos,
         cross_fit=options.cross_fit,
         full_size=_full_size(options.data),
+        seen_heads=_seen_heads(options),
         results=lambda results: keep(results, localizer.identity),
         progress=progress,
     )
@@ -239,9 +245,16 @@ def _photos(options: argparse.Namespace) -> Sequence[AnnotatedPhoto]:
     return halves(photos)[HALVES.index(options.half)] if options.half else photos
 
 
+def _seen_heads(options: argparse.Namespace) -> set[str]:
+    from sspe.data import open_dataset
+    from sspe.evaluation.measures import heads_of
+
+    return heads_of(open_dataset(options.data, options.seen_in, photos=options.photos)) if options.seen_in else set()
+
+
 def _check_localization(options: argparse.Namespace) -> None:
     """Raise SspeError where options have no meaning together or are out of range."""
-    others = ("cross_fit", "reliability", "save", "worst", "typical")
+    others = ("cross_fit", "seen_in", "reliability", "save", "worst", "typical")
     given = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name)]
     if options.plain and given:
         raise SspeError(f"--plain ranks by score alone and has no results for {', '.join(given)}; leave one out.")

@@ -94,6 +94,17 @@ def test_localization(evaluate, capsys, tmp_path, scenes):
         assert told in table
 
 
+def test_halves_and_unseen_heads(evaluate, capsys, tmp_path, scenes):
+    """The two halves share no photo, and with --seen-in heads are counted apart: of drawn scenes all are seen."""
+    halves = [
+        measured(evaluate, capsys, tmp_path, "localization", scenes, "--limit", LIMIT + 1, "--half", half, *more)[0]
+        for half, more in (("first", ()), ("second", ("--seen-in", "train")))
+    ]
+    assert [half["photos"] for half in halves] == [3, 2] and halves[0]["by_head"] == {}
+    assert sum(group["phrases"] for group in halves[1]["by_head"].values()) == halves[1]["phrases"]
+    assert "head noun seen in training" in halves[1]["by_head"]
+
+
 @pytest.mark.parametrize("name", ["checkpoint", "calibrated"])
 def test_localization_agrees_with_the_localizer(evaluate, capsys, tmp_path, scenes, request, name):
     used = request.getfixturevalue(name)

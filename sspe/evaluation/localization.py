@@ -31,6 +31,7 @@ def evaluate_localization(
     absent: bool = True,
     cross_fit: bool = False,
     full_size: Collection[str] = (),
+    seen_heads: Collection[str] = (),
     results: Callable[[Sequence[PhraseResult]], object] | None = None,
     progress: Progress = without_progress,
 ) -> dict:
@@ -44,6 +45,8 @@ def evaluate_localization(
         cross_fit: judge "confidence" and "present" as fitted on the other four fifths of these photos: for the photos
             that the checkpoint's own were fitted on.
         full_size: ids of the photos to be measured apart from the others, under "by_resolution".
+        seen_heads: head nouns of the training phrases, see :func:`sspe.evaluation.measures.heads_of`; phrases of other
+            heads are measured apart, under "by_head".
         results: called once with the result of every phrase, to save or draw them.
         progress: wraps the photos, as tqdm does.
 
@@ -63,7 +66,7 @@ def evaluate_localization(
     store.prepare([photo.path for photo in photos], progress)
     chosen = choose_absent(photos) if calibrated and (absent or cross_fit) else None
     found, missing = localize_annotated(model, photos, store, progress, chosen)
-    measured = measure_localization(found, missing, full_size)
+    measured = measure_localization(found, missing, full_size, seen_heads)
     if cross_fit:
         measured |= fit(found, missing, model.calibration.bank)[1]
     if results is not None:
@@ -82,13 +85,15 @@ def table(measured: dict) -> str:
         row("any of the phrase's boxes", [m["recall_at_1_any_box"]]),
         row("without the sentence", [m["recall_at_1_without_sentence"]]),
     ]
-    for groups in (m["by_type"], m["by_size"], m["by_resolution"]):
+    for groups in (m["by_type"], m["by_size"], m["by_resolution"], m["by_head"]):
         for name, group in sorted(
             groups.items(), key=lambda item: -item[1]["phrases"] if groups is m["by_type"] else 0
         ):
             ap = f"{100 * group['average_precision']:8.2f}" if "average_precision" in group else " " * 8
             rates = f"{100 * group['recall_at_1']:8.2f}{'':16}{100 * group['upper_bound']:8.2f}"
-            lines.append(f"  {name:26}{rates}{ap}{group['phrases']:9}")
+            apart = group.get("present_auroc")
+            note = "" if apart is None else f"   present AUROC {apart:.3f}"
+            lines.append(f"  {name:26}{rates}{ap}{group['phrases']:9}{note}")
     lines.append(row("floor: whole photo", [m["floor_whole_photo"]]))
     lines.append(row("floor: centred 0.8 box", [m["floor_centred_box"]]))
     lines.append(row("mean IoU of the answers", [m["mean_iou"]]))

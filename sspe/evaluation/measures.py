@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from sspe.data.records import PHRASE_TYPES
+from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
 from sspe.errors import DataError
+from sspe.evaluation.absent import singular
 from sspe.evaluation.answers import THRESHOLD, AbsentResult, PhraseResult, read_both_ways
-from sspe.evaluation.probabilities import measure_probability
+from sspe.evaluation.probabilities import auroc, measure_probability
+from sspe.phrases.head import head_of
 from sspe.vision.boxes import area
 
 RANKS = (1, 5, 10)
@@ -17,11 +19,15 @@ SIZES = {"under 3 % of the photo": 0.03, "3 to 12 %": 0.12, "12 to 40 %": 0.4, "
 
 
 def measure_localization(
-    results: Sequence[PhraseResult], absent: Sequence[AbsentResult] = (), full_size: Collection[str] = ()
+    results: Sequence[PhraseResult],
+    absent: Sequence[AbsentResult] = (),
+    full_size: Collection[str] = (),
+    seen_heads: Collection[str] = (),
 ) -> dict:
     """Rates in 0..1 over all phrases; see the keys below. Raises DataError when there is no phrase to measure.
 
-    ``full_size`` are the ids of the photos to be measured apart from the others.
+    ``full_size`` are the ids of the photos to be measured apart from the others, ``seen_heads`` the head nouns of the
+    training phrases, by :func:`heads_of`: phrases with another head are measured apart, under "by_head".
     """
     if not results:
         raise DataError("The chosen photos have no phrase with a box, so there is nothing to measure; choose others.")
@@ -37,6 +43,7 @@ def measure_localization(
         "by_type": {name: _group(found, ap=True) for name, found in _by_type(results).items()},
         "by_size": {name: _group(found) for name, found in _by_size(results).items()},
         "by_resolution": {name: _group(found) for name, found in _by_resolution(results, full_size).items()},
+        "by_head": _by_head(results, absent, seen_heads),
         "floor_whole_photo": rate(r.floors[0] >= THRESHOLD for r in results),
         "floor_centred_box": rate(r.floors[1] >= THRESHOLD for r in results),
         "phrases": len(results),
@@ -101,6 +108,34 @@ def _by_size(results: Sequence[PhraseResult]) -> dict[str, list[PhraseResult]]:
         share = float(area(r.right)) / (r.frame[0] * r.frame[1])
         groups[next(name for name, end in SIZES.items() if share < end)].append(r)
     return {name: found for name, found in groups.items() if found}
+
+
+def heads_of(photos: Iterable[AnnotatedPhoto]) -> set[str]:
+    """The head nouns, singular and lower case, of all phrases with a box."""
+    return {
+        singular(head_of(phrase.text).lower())
+        for photo in photos
+        for sentence in photo.sentences
+        for phrase in sentence.phrases
+        if len(phrase.boxes)
+    }
+
+
+def _by_head(results: Sequence[PhraseResult], absent: Sequence[AbsentResult], seen: Collection[str]) -> dict:
+    """Apart by whether the head noun was seen in training: R@1, and AUROC of presence against absent phrases alike."""
+    if not seen:
+        return {}
+    groups = {}
+    for name, wanted in (("head noun seen in training", True), ("head noun never seen", False)):
+        found = [r for r in results if (singular(head_of(r.text).lower()) in seen) is wanted]
+        missing = [a for a in absent if (singular(head_of(a.text).lower()) in seen) is wanted]
+        if found:
+            groups[name] = _group(found)
+            if missing and found[0].judged.present is not None:
+                judged = read_both_ways(found)[0]
+                present = np.array([j.present for j in judged] + [a.judged.present for a in missing])
+                groups[name]["present_auroc"] = auroc(present, np.arange(len(present)) < len(judged))
+    return groups
 
 
 def _by_resolution(results: Sequence[PhraseResult], full_size: Collection[str]) -> dict[str, list[PhraseResult]]:

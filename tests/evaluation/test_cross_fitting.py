@@ -138,13 +138,12 @@ def test_an_unfitted_calibration_knows_nothing():
 
 
 def test_bare_nouns_count_for_presence_alone(cases, problem):
-    evidence, right, photos = problem
+    known, right, unknown, photos = problem
     rng = np.random.default_rng(5)
-    results = cases(evidence, right, photos)
-    absent = absent_cases(rng.normal(size=(40, F)), [photos[i % len(photos)] for i in range(40)])
+    results, absent = cases(known, right, photos), absent_cases(unknown, photos)
     nouns = [
-        AskedResult(photos[i % len(photos)], "cup", bool(i % 2), Judged(rng.normal(size=F).astype(np.float32), 0.5, 0.5))
-        for i in range(30)
+        AskedResult(photos[i % len(photos)], "cup", bool(i % 2), Judged(row.astype(np.float32), 0.5, 0.5))
+        for i, row in enumerate(rng.normal(size=(30, F)))
     ]
     without, with_nouns = fit(results, absent, BANK), fit(results, absent, BANK, nouns)
     assert with_nouns[1]["present"]["count"] == without[1]["present"]["count"] + 30

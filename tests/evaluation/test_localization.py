@@ -13,7 +13,7 @@ from sspe.errors import DataError
 from sspe.evaluation.absent import AbsentPhrase
 from sspe.evaluation.answers import AbsentResult, Judged, localize_annotated
 from sspe.evaluation.localization import table
-from sspe.evaluation.measures import average_precision, measure_localization
+from sspe.evaluation.measures import average_precision, heads_of, measure_localization
 from sspe.evaluation.probabilities import measure_probability
 from sspe.models.localization import Located
 from sspe.text.context import ALONE, Context
@@ -33,6 +33,7 @@ SCORES_ALONE = {
     "his hat": [0.1, 0.2, 0.3, 0.4, 0.9],
     "a dog": [0.5, 0.4, 0.3, 0.2, 0.1],
 }
+REGIONS = SimpleNamespace(width=100, height=50)
 STORE = SimpleNamespace(proposals=lambda path: Proposals(BOXES))
 
 
@@ -50,10 +51,10 @@ class Scores:
     def embed_regions(self, pixels, boxes, detections):
         assert pixels.shape == (50, 100, 3) and boxes.dtype == np.float32
         np.testing.assert_allclose(boxes, PIXELS, rtol=1e-6)
-        return "the regions"
+        return REGIONS
 
     def locate(self, regions, phrases, contexts=None):
-        assert regions == "the regions"
+        assert regions is REGIONS
         self.asked.append((list(phrases), contexts if contexts is None else list(contexts)))
         contexts = contexts or [ALONE] * len(phrases)
         scores = [(SCORES_ALONE if c == ALONE else SCORES)[p] for p, c in zip(phrases, contexts, strict=True)]
@@ -430,10 +431,42 @@ def test_the_table_tells_what_turns_grey():
         **dict.fromkeys(("recall_at_1", "recall_at_5", "recall_at_10", "upper_bound", "mean_iou"), 0.0),
         **dict.fromkeys(("recall_at_1_nms", "recall_at_5_nms", "recall_at_10_nms", "recall_at_1_any_box"), 0.0),
         **dict.fromkeys(("recall_at_1_without_sentence", "floor_whole_photo", "floor_centred_box"), 0.0),
-        **{"by_type": {}, "by_size": {}, "by_resolution": {}, "phrases": 2, "photos": 1, "protocol": ""},
+        **{"by_type": {}, "by_size": {}, "by_resolution": {}, "by_head": {}, "phrases": 2, "photos": 1, "protocol": ""},
         "present": present,
     }
     assert table(measured).splitlines()[-1] == (
         "below the threshold of 0.3 for present, and so grey: 50.0 % of the phrases that are there, "
         "66.7 % of those that are not"
     )
+
+
+def test_phrases_whose_head_no_training_phrase_has(result):
+    """Counted apart, and their presence is compared with that of absent phrases of such heads alone."""
+
+    def judged(present):
+        return {"judged": Judged(np.zeros(1), 0.5, present), "judged_alone": Judged(np.zeros(1), 0.5, present)}
+
+    results = [
+        result([0.9], text="Two red dogs", **judged(0.9)),
+        result([0.1], text="a pram", **judged(0.6)),
+        result([0.8], text="the prams", **judged(0.4)),
+    ]
+    absent = [
+        AbsentResult("1", "a wombat", Judged(np.zeros(1), 0.5, 0.5)),
+        AbsentResult("1", "a dog", Judged(0, 0.5, 0)),
+    ]
+    groups = measure_localization(results, absent, seen_heads={"dog"})["by_head"]
+    seen, unseen = groups["head noun seen in training"], groups["head noun never seen"]
+    assert (seen["phrases"], seen["recall_at_1"], seen["present_auroc"]) == (1, 1.0, 1.0)
+    assert (unseen["phrases"], unseen["recall_at_1"], unseen["present_auroc"]) == (2, 0.5, 0.5)
+    assert measure_localization(results, absent)["by_head"] == {}
+
+
+def test_heads_of_photos_are_singular():
+    text, box = "Two red Dogs a group of women the sky", [[0, 0, 5, 5]]
+    phrases = tuple(
+        AnnotatedPhrase(text[start:end], start, end, boxes)
+        for start, end, boxes in ((0, 12, box), (13, 29, box), (30, 37, []))
+    )
+    photo = AnnotatedPhoto("1", None, 10, 10, (AnnotatedSentence(text, phrases, 0),))
+    assert heads_of([photo]) == {"dog", "woman"}
