@@ -3,8 +3,9 @@
 A box is x1, y1, x2, y2 in pixels of the original photo, upright: continuous and half-open, see `sspe.vision.boxes`.
 
 The score of a box says how well phrase and region fit, the higher the better: with the two-branch network (the shipped
-checkpoint) and CCA it is the cosine of their embeddings, -1 to 1; with a similarity network that network's answer, 0 to
-1, trained as the probability that the two match. It compares regions of one photo. How likely an answer is right, and
+checkpoint) and CCA it is the cosine of their embeddings, -1 to 1, to which a model with a detector adds what that sees
+of a thing named; with a similarity network that network's answer, 0 to 1, trained as the probability that the two
+match. It compares regions of one photo. How likely an answer is right, and
 whether the photo shows the phrase at all, say ``confidence`` and ``present``.
 """
 

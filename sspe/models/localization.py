@@ -11,7 +11,7 @@ from torch.nn import functional
 from sspe.models.calibration import Calibration, evidence_of
 from sspe.models.device import autocast, fix_for_inference
 from sspe.models.networks import create_network
-from sspe.phrases.naming import things_named
+from sspe.phrases.naming import bare_names, things_named
 from sspe.settings import LocalizationModelSettings
 from sspe.text.context import Context
 from sspe.text.encoders import TextEncoder
@@ -161,7 +161,8 @@ class LocalizationModel(nn.Module):
                 in_context = self.text_encoder.encode(phrases, contexts)
                 y = functional.normalize(y + self.network.text(in_context), dim=1)
             if self.network.named:
-                y = self.network.named.phrases(y, torch.from_numpy(things_named(phrases)).to(self.device))
+                named, bare = (torch.from_numpy(of(phrases)).to(self.device) for of in (things_named, bare_names))
+                y = self.network.named.phrases(y, named, bare)
             return y
 
     @torch.inference_mode()

@@ -15,6 +15,7 @@ import numpy as np
 from sspe.phrases.head import REMEMBERED_CHARACTERS, head_span
 from sspe.vision.detections import THINGS
 
+_DETERMINERS = frozenset("a an the some any my your his her our their this that".split())
 _LIST = Path(__file__).parent / "things.tsv"
 
 
@@ -28,6 +29,23 @@ def things_named(phrases: Sequence[str]) -> np.ndarray:
     for i, phrase in enumerate(phrases):
         named[i, _places(phrase.lower()) if len(phrase) <= REMEMBERED_CHARACTERS else ()] = 1
     return named
+
+
+def bare_names(phrases: Sequence[str]) -> np.ndarray:
+    """Which of P phrases are the bare name of one thing, as a search has it: "cup", "the mug", not "a red cup".
+
+    Returns (P,) bool.
+
+    Names of some persons, such as "the bride", are not, for a detector knows persons alone; nor are plurals.
+    """
+    return np.array([_is_bare(phrase) for phrase in phrases], bool)
+
+
+def _is_bare(phrase: str) -> bool:
+    words = phrase.lower().split()
+    noun = " ".join(words[1:] if words and words[0] in _DETERMINERS else words)
+    places = _names().get(noun, ())
+    return len(places) == 1 and (THINGS[places[0]] != "person" or noun in ("person", "people"))
 
 
 @lru_cache(maxsize=65_536)

@@ -117,7 +117,11 @@ class RegionPhraseDataset(Dataset):
         found = proposals.detections
         things = None if found is None else things_in(regions, found)
         negative = overlap < r.negative_iou
-        if len(shown):  # a name alone means every such thing of the photo, also those of which the detector is unsure
+        refinable = (overlap >= r.refined_iou) & (overlap < _TOO_NEAR)
+        if len(shown):
+            # The detector frames its things well: their boxes learn to stay as they are.
+            refinable[-len(shown) :] = overlap[-len(shown) :] >= r.refined_iou
+            # A name alone means every such thing of the photo, also those of which the detector is unsure.
             negative[-len(shown) :] &= things[:, of_thing].T < LEAST_SEEN
         return Example(
             squeezed,
@@ -127,7 +131,7 @@ class RegionPhraseDataset(Dataset):
             torch.from_numpy(boxes),
             torch.from_numpy(overlap >= r.positive_iou),
             torch.from_numpy(negative),
-            torch.from_numpy((overlap >= r.refined_iou) & (overlap < _TOO_NEAR)),
+            torch.from_numpy(refinable),
             None if things is None else torch.from_numpy(things),
         )
 

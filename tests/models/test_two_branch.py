@@ -112,3 +112,12 @@ def test_trust_is_learnt_and_leaves_the_phrase_where_it_is():
     y = torch.nn.functional.normalize(torch.randn(3, 6), dim=1).requires_grad_()
     named.phrases(y, torch.ones(3, 4))[:, 6:].sum().backward()
     assert named.trust.weight.grad.abs().sum() > 0 and not y.grad.any()
+
+
+def test_the_bare_name_of_a_thing_is_trusted_more():
+    torch.manual_seed(0)
+    named = TwoBranchNetwork(12, 9, SMALL, named=True).named
+    y, names = torch.nn.functional.normalize(torch.randn(3, 6), dim=1), torch.ones(3, 1)
+    plain, bare = (named.phrases(y, names, torch.tensor(flags))[:, 6] for flags in ([False] * 3, [True, False, True]))
+    assert torch.equal(plain, named.phrases(y, names)[:, 6])
+    assert bare[0] > plain[0] and bare[1] == plain[1] and bare[2] > plain[2] and bare.max() < 1

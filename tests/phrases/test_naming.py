@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sspe.phrases
-from sspe.phrases.naming import things_named
+from sspe.phrases.naming import bare_names, things_named
 from sspe.vision.detections import THINGS
 
 LIST = Path(sspe.phrases.__file__).parent / "things.tsv"
@@ -55,3 +55,9 @@ def test_the_list_is_sorted_and_names_things_alone():
     nouns = [noun for noun, _ in lines]
     assert nouns == sorted(set(nouns)) and len(nouns) > 10_000
     assert {thing for _, things in lines for thing in things.split(",")} == set(THINGS)
+
+
+def test_bare_names():
+    bare = ["a cup", "cup", "The Mug", "my sofa", "person", "people", "a teddy bear"]
+    others = ["a red cup", "cups", "two dogs", "a man", "the bike", "a lake", "", "the", "a cup of coffee"]
+    assert bare_names([*bare, *others]).tolist() == [True] * len(bare) + [False] * len(others)
