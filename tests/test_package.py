@@ -178,7 +178,7 @@ for output in build.get_outputs(include_bytecode=False):
     run = subprocess.run([sys.executable, "-c", listing], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     held = {name for name in run.stdout.splitlines() if name.startswith("sspe/")}
-    kinds = {".py", ".js", ".css", ".html", ".svg", ".gz"}
+    kinds = {".py", ".js", ".css", ".html", ".svg", ".gz", ".tsv"}
     expected = {str(file.relative_to(ROOT)) for file in (ROOT / "sspe").rglob("*") if file.suffix in kinds}
     assert held == expected | {"sspe/checkpoints/sspe-lite0.safetensors"}
 

@@ -28,7 +28,18 @@ def test_a_run_from_the_command_line_and_its_measures_by_the_evaluate_command(sc
     assert out == "" and "Traceback" not in err
     about = load_checkpoint(run / "best.safetensors")[1]
     assert about["settings"] == json.loads(json.dumps(recipe("synthetic", SETTINGS).as_dict()))
-    line = ["localization", "--data", scenes, "--checkpoint", run / "best.safetensors", "--limit", 4, *CPU]
+    line = [
+        "localization",
+        "--data",
+        scenes,
+        "--checkpoint",
+        run / "best.safetensors",
+        "--limit",
+        4,
+        "--half",
+        "second",
+        *CPU,
+    ]
     assert sspe.evaluate.main([*map(str, line), "--output", str(tmp_path / "again.json")]) == 0
     assert json.loads((tmp_path / "again.json").read_text()) == json.loads((run / "metrics.json").read_text())
     # The run is not overwritten, nor resumed as another one; resumed as it began it is measured again.
@@ -70,7 +81,7 @@ def test_every_option_is_handed_on(calls):
     assert (made, data, output) == (recipe("retrieval", ["epochs=1"], "retrieval"), "D", Path("O"))
     assert options == {
         "photos": Path("P"), "train_split": "a", "val_split": "b", "limit": 3, "val_limit": 2, "incomplete": "skip",
-        "start": Path("S"), "seed": 7, "device": "cpu", "precision": "float32", "resume": True, "quiet": True,
+        "start": "S", "seed": 7, "device": "cpu", "precision": "float32", "resume": True, "quiet": True,
     }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ class CCANetwork(TwoBranchNetwork):
 
     def __init__(self, image_features: int, text_features: int, settings: NetworkSettings):
         nn.Module.__init__(self)  # not the branches
-        self.settings, self.refiner = settings, None
+        self.settings, self.refiner, self.named = settings, None, None
         size = min(settings.embedding, image_features, text_features)
         self.image, self.text = Projection(image_features, size), Projection(text_features, size)
 

@@ -104,7 +104,8 @@ class RegionPhraseDataset(Dataset):
         boxes = np.concatenate([boxes, proposals.boxes[shown]])
         phrases = np.concatenate([phrases, self.things[of_thing]]) if len(shown) else phrases
         mined = np.zeros(0, int) if self.mined is None else self.mined[index]
-        sampled = self._sampled(iou(boxes, proposals.boxes).max(axis=0), np.union1d(mined, shown), rng)
+        wanted = np.concatenate([mined, shown[~np.isin(shown, mined)]])
+        sampled = self._sampled(iou(boxes, proposals.boxes).max(axis=0), wanted, rng)
         regions = np.concatenate([annotated, proposals.boxes[sampled]])
         overlap = iou(boxes, regions)  # (P, R); relative boxes keep the intersection over union
         features = None
@@ -152,17 +153,18 @@ class RegionPhraseDataset(Dataset):
         chosen = rng.permutation(chosen)[: self.recipe.things]
         return rows[chosen], thing[chosen]
 
-    def _sampled(self, nearness: np.ndarray, mined: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _sampled(self, nearness: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Rows of the proposals of one step, given the overlap (N,) of each with the nearest phrase's box.
 
-        Those mined; the recipe's share of near ones, or as many as there are; then any others up to its count.
+        Those wanted, mined or shown by name; the recipe's share of near ones, or as many as there are; then any others
+        up to its count.
         """
         count = min(self.recipe.sampled_proposals, len(nearness))
         order = rng.permutation(len(nearness))
-        order = order[~np.isin(order, mined)]
+        order = order[~np.isin(order, wanted)]
         near = order[nearness[order] >= self.recipe.refined_iou][: round(count * self.recipe.sampled_near)]
-        others = order[~np.isin(order, near)][: max(count - len(near) - len(mined), 0)]
-        return np.concatenate([mined, near, others])
+        others = order[~np.isin(order, near)][: max(count - len(near) - len(wanted), 0)]
+        return np.concatenate([wanted, near, others])
 
     def everything(self, index: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
         """All regions of a photo, for a frozen backbone.

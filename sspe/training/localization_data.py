@@ -173,6 +173,11 @@ class LocalizationData:
         ``bar`` wraps (iterable, description, total), as :meth:`sspe.training.loop.Run.bar` does. Raises SspeError where
         there is nothing to train on or to measure, and what reading raises.
         """
+        if recipe.unread and not (recipe.text.encoder == "mean" and len(recipe.text.vectors) > 1):
+            raise SspeError(
+                "The last of several word vectors is left out with text.encoder=mean and two text.vectors; set these, "
+                "or unread=0."
+            )
         train = open_dataset(source.data, source.train_split, limit=source.limit, photos=source.photos)
         val = open_dataset(source.data, source.val_split, limit=source.val_limit, photos=source.photos)
         photos, table = training_photos(train, recipe.text.context > 0, recipe.bare > 0)

@@ -122,11 +122,6 @@ class LocalizationRecipe(_Recipe):
             raise SspeError("Crops have no surroundings: with regions.mode=crops set regions.surroundings=0.")
         if self.things and not self.detector.boxes:
             raise SspeError("Things are shown by name where a detector finds them: set detector.boxes, or things=0.")
-        if self.unread and not (self.text.encoder == "mean" and len(self.text.vectors) > 1):
-            raise SspeError(
-                "The last of several word vectors is left out with text.encoder=mean and two text.vectors; set these, "
-                "or unread=0."
-            )
         if self.fine_tune and self.regions.mode == "crops":
             raise SspeError("Crops are not fine-tuned: set fine_tune=false, or regions.mode=roi.")
 

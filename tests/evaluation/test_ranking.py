@@ -23,7 +23,6 @@ class Scores:
     """A model with the scores above; an embedded phrase is its row among them."""
 
     device, precision = torch.device("cpu"), "float32"
-    network = SimpleNamespace(image=lambda features: features)
 
     def embed_phrases(self, texts):
         assert list(texts) == sorted(SCORES)  # once each, lower case
@@ -34,7 +33,13 @@ class Scores:
         np.testing.assert_allclose(boxes, scale(BOXES, 100, 50))
         return SimpleNamespace(embeddings="the regions")
 
+    def embed_features(self, features, boxes, detections, width, height):
+        assert features.shape == (5, 3) and detections is None and (width, height) == (100, 50)
+        np.testing.assert_allclose(boxes, scale(BOXES, 100, 50))
+        return SimpleNamespace(embeddings="the regions")
+
     def scores(self, y, x):
+        assert x == "the regions"
         return y
 
 

@@ -90,7 +90,7 @@ def test_older_checkpoints_have_no_such_settings():
     with safe_open(find_checkpoint(), framework="pt") as file:
         shipped = LocalizationModelSettings.from_dict(json.loads(file.metadata()["settings"]))
         names = list(file.keys())
-    assert shipped.detector.boxes == 0 and not any(name.startswith("detector.") for name in names)
+    assert shipped.detector.boxes == 30 and any(name.startswith("detector.") for name in names)
 
 
 def test_the_detectors_file_is_no_checkpoint(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ EVERY = [(task, name) for task, recipes in RECIPES.items() for name in recipes]
 
 
 def test_names():
-    assert list(RECIPES["localization"]) == ["default", "short", "frozen", "ablation", "paper", "synthetic"]
+    assert list(RECIPES["localization"]) == ["default", "short", "names", "frozen", "ablation", "paper", "synthetic"]
     assert list(RECIPES["retrieval"]) == ["retrieval", "retrieval-frozen"]
     assert recipe("default") == LocalizationRecipe() and recipe("retrieval", task="retrieval") == RetrievalRecipe()
     assert recipe("short") == dataclasses.replace(LocalizationRecipe(), epochs=4)
@@ -109,10 +109,10 @@ def test_runs_that_read_the_same_data_are_known():
         ("branch_lr=-1", "branch_lr is -1.0; it must be at least 0"),
         ("warm_up=2", "warm_up is 2.0; it must be from 0 to 1"),
         ("optimiser=adam", "optimiser is 'adam'; choose one of adamw, sgd"),
-        ("margin=0.2", "no setting 'margin'; 'margin' must be one of alone, backbone_lr, batch"),
+        ("margin=0.2", "no setting 'margin'; 'margin' must be one of alone, backbone_lr, bare, batch"),
         ("name=mine", "no setting 'name'"),
-        ("fine_tune=false", "with fine_tune=false or regions.mode=crops set regions.surroundings=0"),
-        ("regions.mode=crops", "with fine_tune=false or regions.mode=crops set regions.surroundings=0"),
+        ("regions.mode=crops", "with regions.mode=crops set regions.surroundings=0"),
+        ("things=2", "Things are shown by name where a detector finds them: set detector.boxes, or things=0"),
         ("regions.mode=crops regions.surroundings=0", "Crops are not fine-tuned: set fine_tune=false"),
         ("negative_iou=0.9", "negative_iou is 0.9 and positive_iou is 0.6"),
         ("mining_epoch=2", "set fine_tune=false or mining_epoch=0"),
