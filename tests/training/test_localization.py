@@ -253,6 +253,7 @@ def test_too_little_to_train_on_or_to_measure(train, photos, tmp_path):
 # Learning
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_short_run_learns(english, train, tmp_path):
     """120 scenes, small pictures, three epochs: far above both floors."""

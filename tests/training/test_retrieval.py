@@ -239,6 +239,7 @@ def test_a_photo_that_cannot_be_opened_by_the_process_that_reads_ahead(train_ret
     assert f"{broken}.jpg" in str(error.value) and "\n" not in str(error.value) and "Caught" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_short_run_learns(train_retrieval, tmp_path):
     """Drawn scenes: better than by chance on frozen features, and still so fine-tuned."""
