@@ -49,7 +49,6 @@ def launch_settings(mcp: bool = False) -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": Path(__file__).with_name("page.css").read_text(encoding="utf-8"),
-        "head": _PRELOADED,
         "footer_links": ["api"],
         "max_file_size": MAX_UPLOAD,
         "allowed_paths": [str(ASSETS)],  # so that the examples open whatever folder the page was started from
@@ -60,30 +59,17 @@ def launch_settings(mcp: bool = False) -> dict[str, Any]:
     }
 
 
-# The theme's font, asked for at once, so that it is there when the first words are drawn.
-_PRELOADED = "".join(
-    f'<link rel="preload" href="static/fonts/SourceSansPro/SourceSansPro-{weight}.woff2" as="font" type="font/woff2"'
-    " crossorigin>"
-    for weight in ("Regular", "Bold")
-)
-
-
-class _FontInTime(gr.themes.LocalFont):
-    """A font of Gradio's for those who have it when the first words are drawn; others read the next one of the theme.
-
-    By default it would replace the other one whenever it comes, and move everything below the words.
-    """
-
-    def stylesheet(self) -> dict[str, Any]:
-        sheet = super().stylesheet()
-        return sheet | {"css": sheet["css"].replace("@font-face {", "@font-face { font-display: optional;")}
-
-
 def _theme() -> gr.themes.Base:
-    """Gradio's own in one quiet hue, its font from this server and bold, as its semibold file has few letters."""
-    sans = _FontInTime("Source Sans Pro", weights=(400, 700))
+    """Gradio's own in one quiet hue, in the fonts of the visitor's system.
+
+    A font that is fetched comes late on a slow machine, and then moves everything below the first words.
+    """
     return gr.themes.Default(
-        primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", font=(sans, "system-ui", "sans-serif")
+        primary_hue="indigo",
+        secondary_hue="indigo",
+        neutral_hue="slate",
+        font=("system-ui", "sans-serif"),
+        font_mono=("ui-monospace", "monospace"),
     ).set(button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700")
 
 
