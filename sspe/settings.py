@@ -210,8 +210,9 @@ class TextSettings:
         ("glove",), '"glove" (6B 50-d) or files of word vectors; "mean" reads all side by side, "hglmm" takes one'
     )
     head: bool = setting(True, 'of "mean": append the head word\'s vector')
+    articles: bool = setting(True, 'of "mean": read the articles of a phrase; without them "a cup" is "the cup"')
     common: int = setting(
-        400_000, 'of "mean": words kept of each file beside those of training, its most frequent ones', at_least=0
+        60_000, 'of "mean": words kept of each file beside those of training, its most frequent ones', at_least=0
     )
     context: int = setting(5, "words of the sentence read on either side of the phrase; 0: none", at_least=0)
     vocabulary: int = setting(3000, 'of "tfidf": vocabulary size, the most frequent training words', at_least=1)

@@ -21,13 +21,13 @@ class MeanEncoder(TextEncoder):
 
     Several tables of vectors give one mean each, one after the other. With ``head`` the vector of the head noun, see
     :func:`sspe.phrases.head.head_of`, follows each mean: in "the woman's red shirt" the mean alone cannot tell the
-    shirt from the woman. Articles of the phrase are passed over: "the cup", "a cup" and "cup" have the same features.
+    shirt from the woman. Without ``articles`` those of a phrase are passed over: "the cup", "a cup" and "cup" have the
+    same features.
     """
 
     name = "mean"
 
-    def __init__(self, tables: Sequence[WordVectors], head: bool = False, context: int = 0, articles: bool = False):
-        """``articles``: read those of a phrase, too, as checkpoints of before 2026-11-26 do."""
+    def __init__(self, tables: Sequence[WordVectors], head: bool = False, context: int = 0, articles: bool = True):
         super().__init__()
         self.vocabularies = tuple(Vocabulary(table.words) for table in tables)
         self.vectors = Tensors({str(i): torch.from_numpy(table.vectors) for i, table in enumerate(tables)})
@@ -54,7 +54,7 @@ class MeanEncoder(TextEncoder):
         seen = {word for text in texts for word in words_of(text)}
         tables = [training_vectors(source, seen, settings.common) for source in settings.vectors]
         rounded = [WordVectors(t.words, as_stored(torch.from_numpy(t.vectors)).numpy()) for t in tables]
-        return cls(rounded, settings.head, settings.context)
+        return cls(rounded, settings.head, settings.context, settings.articles)
 
     @classmethod
     def load(cls, settings: dict, state: dict[str, torch.Tensor]) -> MeanEncoder:
@@ -63,7 +63,9 @@ class MeanEncoder(TextEncoder):
             WordVectors(tuple(words), state[f"vectors.{i}"].float().numpy())
             for i, words in enumerate(settings["words"])
         ]
-        return cls(tables, settings["head"], settings["context"], settings.get("articles", True))
+        return cls(
+            tables, settings["head"], settings["context"], settings.get("articles", True)
+        )  # older ones read them
 
     def phrase_features(self, phrases: Sequence[str]) -> torch.Tensor:
         """Per table the mean and the head noun's vector; each has unit length, or is zero where no word is known."""

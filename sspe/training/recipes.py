@@ -157,9 +157,7 @@ class RetrievalRecipe(_Recipe):
     loss: RetrievalLossSettings = field(default_factory=RetrievalLossSettings)
     # MiniLM's own training included Flickr30K and COCO captions, see sspe.text.minilm; with text.encoder=mean+tfidf
     # nothing has seen the captions of val and test.
-    text: TextSettings = field(
-        default_factory=lambda: TextSettings("minilm+mean+tfidf", context=0, head=False, common=60_000)
-    )
+    text: TextSettings = field(default_factory=lambda: TextSettings("minilm+mean+tfidf", context=0, head=False))
 
     @property
     def reads(self) -> tuple:
@@ -214,6 +212,7 @@ _LOCALIZATION = (
         colour=0.0,
         proposals=EdgeBoxesSettings(count=200),
         detector=DetectorSettings(boxes=30),
+        text=TextSettings(articles=False, common=400_000),  # all of GloVe
     ),
     LocalizationRecipe(
         "frozen",

@@ -37,6 +37,19 @@ def test_the_head_word_stands_beside_the_mean_and_tables_beside_each_other():
     np.testing.assert_allclose(found[1], [-1, 0, 0, 0, *[third] * 6], rtol=1e-6)
 
 
+def test_articles_move_no_phrase_where_they_are_not_read():
+    words = WordVectors(("a", "the", "red", "hat"), np.eye(4, dtype=np.float32))
+    for articles in (True, False):
+        encoder = MeanEncoder([words], head=True, articles=articles)
+        a, the, none, only = encoder.encode(["a red hat", "The red hat", "red hat", "the"])
+        assert torch.equal(a, the) is torch.equal(the, none) is not articles
+        assert only.any()  # an article alone is read: there is nothing else
+        loaded = load_text_encoder("mean", encoder.settings(), encoder.state())
+        assert torch.equal(loaded.encode(["a red hat"])[0], a)
+    older = {name: value for name, value in encoder.settings().items() if name != "articles"}
+    assert load_text_encoder("mean", older, encoder.state()).articles  # checkpoints from before the setting read them
+
+
 @pytest.mark.parametrize("head", [True, False])
 def test_a_phrase_of_no_known_word_gives_zeros_and_no_nan(head):
     encoder = MeanEncoder([WORDS, OTHER], head)
@@ -82,11 +95,11 @@ def test_an_encoder_for_training_keeps_seen_and_common_words(monkeypatch, tmp_pa
         "words": [["red", "shirt", "hat"], ["whale", "zebra", "hat"]],
         "head": True,
         "context": 0,
-        "articles": False,
+        "articles": True,
     }
     assert encoder.feature_size == 2 * (2 + 3)
     reading = create_text_encoder(TextSettings(context=4, common=2), ["A hat"])
-    assert reading.settings() == {"words": [["red", "shirt", "hat"]], "head": True, "context": 4, "articles": False}
+    assert reading.settings() == {"words": [["red", "shirt", "hat"]], "head": True, "context": 4, "articles": True}
     assert reading.feature_size == 2 * 2 + 2 * 2
 
 
@@ -124,7 +137,7 @@ def test_a_missing_file_of_vectors_is_named(monkeypatch):
 
 
 def test_the_real_glove_tells_phrases_apart():
-    encoder = create_text_encoder(TextSettings(context=0), ["an armadillo in a sombrero"])
+    encoder = create_text_encoder(TextSettings(context=0, common=400_000), ["an armadillo in a sombrero"])
     assert encoder.feature_size == 100 and {"armadillo", "sombrero"} <= set(encoder.settings()["words"][0])
     assert len(encoder.settings()["words"][0]) > 300_000  # all of GloVe but signs and numbers with signs
     dog, puppy, car = encoder.encode(["a dog", "a puppy", "the red car"])
