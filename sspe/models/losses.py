@@ -47,8 +47,9 @@ def structure_preserving_loss(
     """Weighted sum of the four terms, and of the one for the own photo's negatives.
 
     Args:
-        x: region embeddings (R, E), unit length.
-        y: phrase embeddings (P, E), unit length.
+        x: region embeddings (R, E), unit length; with a named part, see :mod:`sspe.models.named_things`, (R, E + T),
+            and what is called a distance is that of unit vectors with the same dot product.
+        y: phrase embeddings (P, E) or (P, E + T), unit length.
         matches: who matches whom among them.
         settings: margin, weights and mining; None for the defaults.
 
