@@ -113,12 +113,16 @@ def _by_size(results: Sequence[PhraseResult]) -> dict[str, list[PhraseResult]]:
 def heads_of(photos: Iterable[AnnotatedPhoto]) -> set[str]:
     """The head nouns, singular and lower case, of all phrases with a box."""
     return {
-        singular(head_of(phrase.text).lower())
+        _head(phrase.text)
         for photo in photos
         for sentence in photo.sentences
         for phrase in sentence.phrases
         if len(phrase.boxes)
     }
+
+
+def _head(phrase: str) -> str:
+    return singular(head_of(phrase).lower())
 
 
 def _by_head(results: Sequence[PhraseResult], absent: Sequence[AbsentResult], seen: Collection[str]) -> dict:
@@ -127,8 +131,8 @@ def _by_head(results: Sequence[PhraseResult], absent: Sequence[AbsentResult], se
         return {}
     groups = {}
     for name, wanted in (("head noun seen in training", True), ("head noun never seen", False)):
-        found = [r for r in results if (singular(head_of(r.text).lower()) in seen) is wanted]
-        missing = [a for a in absent if (singular(head_of(a.text).lower()) in seen) is wanted]
+        found = [r for r in results if (_head(r.text) in seen) is wanted]
+        missing = [a for a in absent if (_head(a.text) in seen) is wanted]
         if found:
             groups[name] = _group(found)
             if missing and found[0].judged.present is not None:
