@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 LABEL_CHARACTERS = 40  # a longer phrase is cut short on its label, never in the data
 PALETTE = ("#E69F00", "#56B4E9", "#D55E00", "#009E73", "#F0E442", "#0072B2", "#CC79A7")
 UNKNOWN_WORD = "not a word it knows"  # stands in place of figures beside a phrase that the model cannot read
-DOUBTFUL = (
-    "#707070"  # of a phrase probably not in the photo, or not known; apart from the hues for colour blind eyes, too
-)
+DOUBTFUL = "#707070"  # of a phrase probably not there, or not known; apart from the hues for colour blind eyes, too
 DARK_INK = "#111111"
 LIGHT_INK = "#FFFFFF"
 

@@ -5,8 +5,8 @@ A box is x1, y1, x2, y2 in pixels of the original photo, upright: continuous and
 The score of a box says how well phrase and region fit, the higher the better: with the two-branch network (the shipped
 checkpoint) and CCA it is the cosine of their embeddings, -1 to 1, to which a model with a detector adds what that sees
 of a thing named; with a similarity network that network's answer, 0 to 1, trained as the probability that the two
-match. It compares regions of one photo. How likely an answer is right, and
-whether the photo shows the phrase at all, say ``confidence`` and ``present``.
+match. It compares regions of one photo. How likely an answer is right, and whether the photo shows the phrase at all,
+say ``confidence`` and ``present``.
 """
 
 from __future__ import annotations
@@ -159,9 +159,9 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
 
     A category is a phrase text; phrases of the same text share it. ``bbox`` is x, y, width, height in pixels of the
     original photo; ``score`` is that of its box, see above; ``start`` and ``end`` cut the phrase out of its image's
-    ``sentence``.
-    ``negated`` is true where the sentence denies the phrase, ``known`` false where the model does not know its word.
-    ``confidence`` and ``present``, probabilities as in :class:`LocalizedPhrase`, are there where they are known.
+    ``sentence``. ``negated`` is true where the sentence denies the phrase, ``known`` false where the model does not
+    know its word. ``confidence`` and ``present``, probabilities as in :class:`LocalizedPhrase`, are there where they
+    are known.
 
     Args:
         localizations: one per photo (or one per photo and sentence).

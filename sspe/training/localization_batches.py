@@ -148,7 +148,7 @@ class RegionPhraseDataset(Dataset):
         sure = score >= self.recipe.sure_thing
         if (sure & (thing == PERSON)).sum() > 1:
             sure &= thing != PERSON
-        rows = rows_among(found.boxes, proposals.boxes)
+        rows = rows_of(found.boxes, proposals.boxes)
         chosen = np.flatnonzero(sure & (rows >= 0))
         chosen = rng.permutation(chosen)[: self.recipe.things]
         return rows[chosen], thing[chosen]
@@ -189,12 +189,7 @@ class RegionPhraseDataset(Dataset):
 
 
 def rows_of(boxes: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """For each of boxes (N, 4) the row of the equal one among (M, 4)."""
-    return (boxes[:, None] == among[None]).all(axis=2).argmax(axis=1)
-
-
-def rows_among(boxes: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """As :func:`rows_of`, with -1 for a box that has no equal."""
+    """For each of boxes (N, 4) the row of the equal one among (M, 4), M at least 1; -1 where there is none."""
     equal = (boxes[:, None] == among[None]).all(axis=2)
     return np.where(equal.any(axis=1), equal.argmax(axis=1), -1)
 
