@@ -8,7 +8,8 @@
 
 The output folder gets ``best.safetensors`` (best R@1, or mean recall of retrieval, on the watched val photos),
 ``last.pt`` (everything that --resume needs), ``log.csv``, ``curves.png`` and, at the end, when the best checkpoint is
-measured on all val photos, ``metrics.json``; of localization, which is calibrated then, also ``reliability.png``.
+measured on val photos, ``metrics.json``; of localization, which is then calibrated on one half of them and measured on
+the other, also ``reliability.png``.
 """
 
 from __future__ import annotations

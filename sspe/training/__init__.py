@@ -30,7 +30,7 @@ def train(
     quiet: bool = False,
     save_every: float = 180.0,
 ) -> dict:
-    """Train a network by a recipe, whose type says for which task, and measure its best checkpoint on all val photos.
+    """Train a network by a recipe, whose type says for which task, and measure its best checkpoint on val photos.
 
     The run's files are written to ``output``: ``best.safetensors``, ``last.pt``, ``log.csv``, ``curves.png``,
     ``metrics.json`` and, of a calibrated localization model, ``reliability.png``.
@@ -44,7 +44,8 @@ def train(
         seed, device, precision, resume, quiet, save_every: how it is run, see :class:`sspe.training.loop.Run`.
 
     Returns:
-        The measures of all val photos, as in ``metrics.json``; rates are fractions in 0..1.
+        The measures as in ``metrics.json``, rates in 0..1: of all val photos, or of a calibrated localization model of
+        the half that it was neither chosen nor calibrated on, see :func:`sspe.evaluation.cross_fitting.halves`.
 
     Raises:
         SspeError: for a setting, a path or data that cannot be used, in one sentence.

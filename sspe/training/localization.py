@@ -43,7 +43,7 @@ log = logging.getLogger("sspe.train")
 
 
 def train_localization(recipe: LocalizationRecipe, data: LocalizationData, run: Run) -> dict:
-    """Train, then measure the best checkpoint on all val photos and, where the recipe says so, calibrate it.
+    """Train, then measure the best checkpoint on val photos: where the recipe calibrates it, on those left over.
 
     Returns the measures, as in metrics.json.
     """

@@ -302,7 +302,7 @@ def _matplotlib() -> ModuleType:
 
 
 def write_measures(model: LocalizationModel | RetrievalModel, about: dict, measured: dict, run: Run) -> None:
-    """The figures of all val photos, into metrics.json and the best checkpoint."""
+    """The figures of val, into metrics.json and the best checkpoint."""
     save_checkpoint(model, run.best_checkpoint, {**about, "all_val": measured})
     with atomic_write(run.output / "metrics.json") as temporary:
         temporary.write_text(json.dumps(measured, indent=2) + "\n")
