@@ -3,6 +3,7 @@
     python -m sspe.train --data synthetic
     python -m sspe.train --data ROOT --recipe default --output runs/first
     python -m sspe.train --data ROOT --recipe default --output runs/first --resume
+    python -m sspe.train --data ROOT --refit CHECKPOINT --output runs/refit
     python -m sspe.train --data ROOT --task retrieval
     python -m sspe.train --task retrieval --settings
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from sspe.cli import add_device_options
 from sspe.errors import SspeError
 from sspe.settings import INCOMPLETE, listed
-from sspe.training import train
+from sspe.training import refit, train
 from sspe.training.recipes import RECIPES, Recipe, recipe
 
 
@@ -61,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="CHECKPOINT",
         help="begin with the weights of a checkpoint, a file or a shipped one's name, not ImageNet's and random ones",
     )
+    p.add_argument(
+        "--refit",
+        metavar="CHECKPOINT",
+        help="train nothing, only fit the probabilities of a localization checkpoint on the val photos anew",
+    )
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe")
     p.add_argument("--settings", action="store_true", help="only list the recipe's settings, their values and meaning")
     p.add_argument("--output", type=Path, help="folder of the run (default: runs/RECIPE-SEED)")
@@ -86,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise SspeError('There are no photos to train on; name them with --data, or try --data "synthetic".')
         if options.incomplete and options.task != "retrieval":
             raise SspeError("--incomplete is for retrieval alone; add --task retrieval or leave it out.")
+        if options.refit:
+            return _refit(options)
         output = options.output or Path("runs") / f"{chosen.name}-{options.seed}"
         train(
             chosen,
@@ -114,6 +122,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print("Stopped before anything was saved; the same command starts again.", file=sys.stderr)
         return 130
+
+
+def _refit(options: argparse.Namespace) -> int:
+    """Fit the probabilities of a checkpoint anew; returns the exit code."""
+    given = {"--recipe": options.recipe, "--set": options.set, "--start": options.start, "--resume": options.resume}
+    given["--task retrieval"] = options.task == "retrieval"
+    if unwanted := [name for name, value in given.items() if value]:
+        raise SspeError(f"--refit trains nothing and takes no {unwanted[0]}; leave it out.")
+    refit(
+        options.refit,
+        options.data,
+        options.output or Path("runs") / "refit",
+        photos=options.photos,
+        train_split=options.train_split,
+        val_split=options.val_split,
+        limit=options.limit,
+        val_limit=options.val_limit,
+        device=options.device,
+        precision=options.precision,
+        quiet=options.quiet,
+    )
+    return 0
 
 
 def _chosen(options: argparse.Namespace) -> Recipe:

@@ -1,4 +1,7 @@
-"""Training of both tasks. :func:`train` is all of it; a step is in `localization.py` and `retrieval.py`."""
+"""Training of both tasks. :func:`train` is all of it; a step is in `localization.py` and `retrieval.py`.
+
+:func:`refit` fits the probabilities of a finished localization checkpoint anew.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from sspe.errors import SspeError
 from sspe.training.recipes import LocalizationRecipe, Recipe
 
-__all__ = ["task_of", "train"]
+__all__ = ["refit", "task_of", "train"]
 
 
 def train(
@@ -66,6 +69,37 @@ def train(
     )  # fmt: skip
     read, train_on = task_of(recipe)
     return train_on(recipe, read(recipe, source, run.bar), run)
+
+
+def refit(
+    checkpoint: str | Path,
+    data: str | Path,
+    output: str | Path,
+    *,
+    photos: str | Path | None = None,
+    train_split: str = "train",
+    val_split: str = "val",
+    limit: int | None = None,
+    val_limit: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    quiet: bool = False,
+) -> dict:
+    """Fit the probabilities of a localization checkpoint on val photos; its other weights stay as they are.
+
+    ``output`` gets ``best.safetensors``, ``metrics.json`` and ``reliability.png``; ``checkpoint`` itself is only read.
+    The other arguments, the measures returned and the errors raised are those of :func:`train`.
+    """
+    from sspe.checkpoint import find_checkpoint
+    from sspe.training.localization import refit_localization
+    from sspe.training.loop import open_run
+    from sspe.training.source import Source
+
+    checkpoint = find_checkpoint(checkpoint)
+    source = Source(data, photos, train_split, val_split, limit, val_limit)
+    return refit_localization(
+        checkpoint, source, open_run(output, device=device, precision=precision, start=checkpoint, quiet=quiet)
+    )
 
 
 def task_of(recipe: Recipe) -> tuple[Callable, Callable[..., dict]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +15,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from sspe.checkpoint import load_checkpoint
-from sspe.data.caches import FrozenFeatures
+from sspe.data import open_dataset
+from sspe.data.caches import FeatureStore, FrozenFeatures
 from sspe.data.records import AnnotatedPhoto
 from sspe.errors import SspeError
 from sspe.evaluation import localization, ranking
@@ -34,6 +37,7 @@ from sspe.training.localization_data import WATCHED, LocalizationData
 from sspe.training.loop import Run, train_epochs, write_measures
 from sspe.training.optimiser import make_optimiser
 from sspe.training.recipes import LocalizationRecipe
+from sspe.training.source import Source
 from sspe.training.start import take_weights
 from sspe.vision.boxes import iou
 from sspe.vision.detections import THINGS
@@ -51,20 +55,52 @@ def train_localization(recipe: LocalizationRecipe, data: LocalizationData, run: 
     task = LocalizationTask(recipe, data, run)
     train_epochs(task, recipe, data, run)
 
-    task.model, about = load_checkpoint(run.best_checkpoint)  # as it is on disk, rounded to float16
-    task.model.for_inference(run.device, run.precision)
+    model, about = load_checkpoint(run.best_checkpoint)  # as it is on disk, rounded to float16
+    model.for_inference(run.device, run.precision)
     if recipe.calibrated:
         train = [photo.record for photo in data.photos]
-        measured = calibrate(
-            task.model, train, data.val, data.store, lambda photos: run.bar(photos, "val"), task.frozen
-        )
-    else:
-        measured = task.measure(data.val, "all val")
-    write_measures(task.model, about, measured, run)
+        return _calibrate(model, about, train, data.val, data.store, task.frozen, run)
+    task.model = model
+    measured = task.measure(data.val, "all val")
+    write_measures(model, about, measured, run)
+    log.info("%s\n%s", run.best_checkpoint, ranking.table(measured))
+    return measured
+
+
+def refit_localization(checkpoint: Path, source: Source, run: Run) -> dict:
+    """Fit the probabilities of a checkpoint anew, with all that training fits at its end; nothing else changes.
+
+    Returns the measures, as in metrics.json. Raises SspeError where there are no photos to fit them on.
+    """
+    if run.best_checkpoint.resolve() == checkpoint.resolve():
+        raise SspeError(f"{checkpoint} is the checkpoint itself; name another --output.")
+    model, about = load_checkpoint(checkpoint)
+    model.for_inference(run.device, run.precision)
+    train = open_dataset(source.data, source.train_split, limit=source.limit, photos=source.photos)
+    val = open_dataset(source.data, source.val_split, limit=source.val_limit, photos=source.photos)
+    store = FeatureStore(model.settings.regions.side, model.settings.proposals, detector=model.detector)
+    store.prepare([photo.path for photo in val], lambda work, total: run.bar(work, "proposals", total))
+    frozen = FrozenFeatures(model.regions, run.precision)
+    for photo in run.bar(val, "region features of val"):
+        frozen.prepare(photo.path, store.proposals(photo.path).boxes)
+    return _calibrate(model, {**about, "refitted": date.today().isoformat()}, train, val, store, frozen, run)
+
+
+def _calibrate(
+    model: LocalizationModel,
+    about: dict,
+    train: Sequence[AnnotatedPhoto],
+    val: Sequence[AnnotatedPhoto],
+    store: FeatureStore,
+    frozen: FrozenFeatures | None,
+    run: Run,
+) -> dict:
+    """Fit the probabilities, measure, and write the checkpoint with both; returns the measures."""
+    measured = calibrate(model, train, val, store, lambda photos: run.bar(photos, "val"), frozen)
+    write_measures(model, about, measured, run)
     if "present" in measured:
         draw_reliability({name: measured[name] for name in ("confidence", "present")}, run.output / "reliability.png")
-    table = localization.table if recipe.calibrated else ranking.table
-    log.info("%s\n%s", run.best_checkpoint, table(measured))
+    log.info("%s\n%s", run.best_checkpoint, localization.table(measured))
     return measured
 
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from sspe.checkpoint import load_checkpoint
 from sspe.errors import CheckpointError, SspeError
-from sspe.training import task_of
+from sspe.train import main
+from sspe.training import refit, task_of
 from sspe.training.localization import LocalizationTask, hard_negatives
 from sspe.training.loop import open_run
 from sspe.training.recipes import LocalizationRecipe, recipe
@@ -77,6 +78,32 @@ def test_the_best_checkpoint_is_calibrated(train, tmp_path):
     (tmp_path / "reliability.png").unlink()
     assert train(tmp_path, "epochs=1", val_limit=12, resume=True) == measured
     assert same(load_file(tmp_path / "best.safetensors"), before) and (tmp_path / "reliability.png").exists()
+
+
+def test_the_probabilities_of_a_checkpoint_are_fitted_anew(train, finished, tmp_path, scenes):
+    before = (finished / "best.safetensors").read_bytes()
+    measured = refit(finished / "best.safetensors", scenes, tmp_path, val_limit=12, device="cpu", quiet=True)
+    model, about = load_checkpoint(tmp_path / "best.safetensors")
+    assert measured["confidence"]["count"] == measured["phrases"] and model.calibration.present.abs().max() > 0
+    assert about["all_val"] == json.loads((tmp_path / "metrics.json").read_text()) == json.loads(json.dumps(measured))
+    assert about["refitted"] and about["recipe"] == "synthetic"
+    after, whole = load_file(tmp_path / "best.safetensors"), load_file(finished / "best.safetensors")
+    assert same({name: after[name] for name in whole}, whole)  # nothing was trained
+    assert (finished / "best.safetensors").read_bytes() == before
+
+
+def test_a_checkpoint_is_not_fitted_onto_itself(finished, tmp_path, scenes):
+    copy = Path(shutil.copy(finished / "best.safetensors", tmp_path))
+    with pytest.raises(SspeError, match=r"is the checkpoint itself; name another --output"):
+        refit(copy, scenes, tmp_path, val_limit=12, quiet=True)
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        refit(copy, scenes, finished, val_limit=12, quiet=True)
+
+
+@pytest.mark.parametrize("option", [["--resume"], ["--start", "x"], ["--set", "epochs=2"], ["--task", "retrieval"]])
+def test_a_refit_takes_no_option_of_training(option, capsys):
+    assert main(["--data", "synthetic", "--refit", "x", *option]) == 2
+    assert f"takes no {' '.join(option[: 2 if option[0] == '--task' else 1])};" in capsys.readouterr().err
 
 
 def test_training_moves_what_it_should(finished):
