@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,7 @@ class FeatureStore:
         self.side = side
         self.settings = proposals
         self.detector = detector
-        found_with = [] if detector is None else [detector.key()]
+        found_with = [] if detector is None else [detector.key(), *(field.name for field in fields(Detections))]
         key = settings_key(VERSION, side, proposals.as_dict(), cv2.__version__.split(".")[0], *found_with)
         self.folder = (folder or cache_dir() / "photos") / key
         self._edge_boxes: EdgeBoxes | None = None
@@ -107,7 +107,9 @@ class FeatureStore:
 
     def _detections(self, arrays: Mapping[str, np.ndarray]) -> Detections | None:
         """What a file holds of the detector's. Raises KeyError where it lacks an array."""
-        return None if self.detector is None else Detections(arrays["detected_boxes"], arrays["detected_scores"])
+        if self.detector is None:
+            return None
+        return Detections(*(arrays[f"detected_{field.name}"] for field in fields(Detections)))
 
     def prepare(self, paths: Sequence[Path], progress: Callable[[Iterable, int], Iterable] | None = None) -> None:
         """Make what is missing of the given photos, on every core; ``progress`` wraps (iterable, total) like tqdm."""

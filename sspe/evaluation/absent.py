@@ -173,8 +173,9 @@ def choose_nouns(
     """Bare nouns to ask each photo for, and whether it shows such a thing; photo id -> noun -> bool.
 
     Up to two are heads of its annotated phrases. With ``detected``, which gives the best score (T,) of each of the
-    detector's things in a photo, up to two more are things of which the detector is sure, and four are things that it
-    does not see and no caption mentions: all eighty are looked for in every photo, so here absence is known.
+    detector's things in a photo, up to two more are things of which the detector is sure, and one is a thing that it
+    does not see and no caption mentions: all eighty are looked for in every photo, so here absence is known. With more
+    of these whoever asks for a thing that is there would be told too often that it is not.
     """
     rng = np.random.default_rng([seed, 1])
     chosen: dict[str, dict[str, bool]] = {}
@@ -187,7 +188,7 @@ def choose_nouns(
             unmentioned = [not (synonyms(thing.split()[-1]) | {thing.split()[-1]}) & mentioned for thing in THINGS]
             there, missing = np.flatnonzero(best >= SURE), np.flatnonzero((best < UNSEEN) & unmentioned)
             asked |= {THINGS[t]: True for t in rng.permutation(there)[:2]}
-            asked |= {THINGS[t]: False for t in rng.permutation(missing)[:4] if THINGS[t] not in asked}
+            asked |= {THINGS[t]: False for t in rng.permutation(missing)[:1] if THINGS[t] not in asked}
         chosen[photo.id] = asked
     return chosen
 

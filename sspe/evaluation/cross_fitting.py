@@ -16,7 +16,7 @@ from sspe.data.records import AnnotatedPhoto
 from sspe.errors import DataError
 from sspe.evaluation.answers import AbsentResult, AskedResult, PhraseResult, read_both_ways
 from sspe.evaluation.probabilities import measure_probability
-from sspe.models.calibration import Calibration, fit_weights, logistic
+from sspe.models.calibration import Calibration, fit_weights, logistic, of_presence
 
 FOLDS = 5
 
@@ -47,7 +47,7 @@ def fit(
     cases = {
         "confidence": (known, np.array(right), photo),
         "present": (
-            np.concatenate([known, unknown, more]),
+            of_presence(np.concatenate([known, unknown, more])),
             np.array([True] * len(known) + [False] * len(unknown) + [a.present for a in asked]),
             np.concatenate([photo, absent_photo, [a.photo for a in asked]]),
         ),

@@ -3,7 +3,7 @@
 A cosine says which region fits a phrase best, not whether it fits: some phrases lie near every region, some near none.
 So a phrase's best score is compared with its other scores in the photo, and with those of a bank of regions of photos
 that it does not describe; a logistic regression weighs this evidence. Where the model has a detector, it is heard as
-well, and a phrase that names one of its things is weighed by weights of its own. Fitted on val photos by
+well, and of the bare name of one of its things, "a cup", it is heard first. Fitted on val photos by
 :mod:`sspe.evaluation.cross_fitting`.
 """
 
@@ -33,12 +33,34 @@ EVIDENCE = (
     "size",  # root of the answer's share of the photo's area
     "size_squared",
 )
-# More evidence on a phrase that names one of the detector's things; all of it, with EVIDENCE again, is 0 for others.
+# More evidence on a phrase that names one of the detector's things among other words, "a red cup"; 0 for others.
 NAMED_EVIDENCE = (
     "named",  # 1
-    "seen",  # the best the detector sees of it anywhere in the photo, 0..1
+    "seen",  # the best the detector sees of it anywhere in the photo, log odds
     "seen_here",  # and in the region that was chosen
 )
+# On the bare name of a thing, "a cup"; 0 for others. Of it the detector knows best whether it is there: of all other
+# evidence `present` then hears only how its best score stands to the bank.
+BARE_EVIDENCE = ("bare", "bare_seen", "bare_seen_here", "bare_above_bank", "bare_bank_deviations")
+_OF_BARE = [EVIDENCE.index("above_bank"), EVIDENCE.index("bank_deviations")]
+LEAST_ODDS = 0.002  # added to a score and to what it lacks of 1, so that its log odds are at most about 6 from 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the detector sees of the things that P phrases name, in a photo of R regions.
+
+    Attributes:
+        named: (P,) bool, the phrase names one of the detector's things; where not, the rest means nothing.
+        bare: (P,) bool, it is the bare name of one.
+        anywhere: (P,) the best score of it in the photo, 0..1.
+        regions: (P, R) how surely it is seen in each region, 0..1.
+    """
+
+    named: np.ndarray
+    bare: np.ndarray
+    anywhere: np.ndarray
+    regions: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class Calibration:
 
     Attributes:
         bank: (B, E) float32 unit embeddings of regions of training photos.
-        confidence, present: (F + 1,) float32 weights of the evidence, the constant last; F is 11, or 25 of a model with
+        confidence, present: (F + 1,) float32 weights of the evidence, the constant last; F is 11, or 19 of a model with
             a detector.
     """
 
@@ -57,13 +79,14 @@ class Calibration:
 
     def __post_init__(self) -> None:
         for name in ("confidence", "present"):
-            count, plain = len(getattr(self, name)) - 1, len(EVIDENCE)
-            if count not in (plain, 2 * plain + len(NAMED_EVIDENCE)):
-                raise ValueError(f"the calibration weighs {count} kinds of evidence, and there are {plain}")
+            count = len(getattr(self, name)) - 1
+            if count not in (kinds := [_kinds(False), _kinds(True)]):
+                raise ValueError(f"the calibration weighs {count} kinds of evidence, and there are {kinds}")
 
     def probabilities(self, evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``confidence`` and ``present`` (P,) in 0..1 of evidence (P, F) from :func:`evidence_of`."""
-        return tuple(logistic(evidence, weights.cpu().numpy()) for weights in (self.confidence, self.present))
+        sure, there = self.confidence.cpu().numpy(), self.present.cpu().numpy()
+        return logistic(evidence, sure), logistic(of_presence(evidence), there)
 
 
 def logistic(evidence: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -85,9 +108,9 @@ def evidence_of(
     kept: Sequence[np.ndarray],
     agreement: Sequence[float],
     photo_area: float,
-    seen: np.ndarray | None = None,
+    seen: Seen | None = None,
 ) -> np.ndarray:
-    """The evidence (P, F), columns as in :data:`EVIDENCE`, and with ``seen`` in NAMED_EVIDENCE and EVIDENCE again.
+    """The evidence (P, F), columns as in :data:`EVIDENCE`, and with ``seen`` in NAMED_EVIDENCE and BARE_EVIDENCE.
 
     Args:
         bank_scores: (P, B) cosines of the phrases with the bank.
@@ -96,8 +119,7 @@ def evidence_of(
         kept: per phrase, the regions that survive non-maximum suppression, the answer first.
         agreement: per phrase, the agreement on the answer, 0..1, see :func:`sspe.vision.boxes.consensus`.
         photo_area: width x height, pixels.
-        seen: (P, R) how surely the detector sees in each region what the phrase names, 0..1; NaN where it names none.
-            None without a detector.
+        seen: what the detector sees of what the phrases name; None without a detector.
     """
     top_of_bank = bank_top(bank_scores)
     rows = []
@@ -123,11 +145,30 @@ def evidence_of(
     plain = np.array(rows, np.float32).reshape(len(scores), len(EVIDENCE))
     if seen is None:
         return plain
-    named = ~np.isnan(seen[:, :1])  # (P, 1)
-    answers = [order[0] for order in kept]
-    here = seen[np.arange(len(seen)), answers].reshape(-1, 1)
-    more = np.concatenate([named, seen.max(axis=1, keepdims=True), here, plain], axis=1)
-    return np.concatenate([plain, np.where(named, more, 0)], axis=1).astype(np.float32)
+    here = np.array([row[order[0]] for row, order in zip(seen.regions, kept, strict=True)], np.float32)
+    more = np.stack([np.ones(len(plain)), _log_odds(seen.anywhere), _log_odds(here)], axis=1)
+    among, bare = (seen.named & ~seen.bare)[:, None], seen.bare[:, None]
+    of_bare = np.concatenate([more, plain[:, _OF_BARE]], axis=1)
+    return np.concatenate([plain, np.where(among, more, 0), np.where(bare, of_bare, 0)], axis=1).astype(np.float32)
+
+
+def of_presence(evidence: np.ndarray) -> np.ndarray:
+    """Of evidence (P, F) what ``present`` hears: of the bare name of a thing nothing but BARE_EVIDENCE."""
+    if evidence.shape[1] == _kinds(False):
+        return evidence
+    place = len(EVIDENCE) + len(NAMED_EVIDENCE)
+    heard = evidence.copy()
+    heard[:, :place] *= evidence[:, place : place + 1] == 0
+    return heard
+
+
+def _kinds(detector: bool) -> int:
+    """How many kinds of evidence there are, of a model with a detector or without one."""
+    return len(EVIDENCE) + detector * (len(NAMED_EVIDENCE) + len(BARE_EVIDENCE))
+
+
+def _log_odds(score: np.ndarray) -> np.ndarray:
+    return np.log((score + LEAST_ODDS) / (1 + LEAST_ODDS - score))
 
 
 def fit_weights(evidence: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -154,7 +195,7 @@ def unfitted(bank: torch.Tensor, named: bool = False) -> Calibration:
 
     ``named``: of a model whose common space has a named part.
     """
-    weights = torch.zeros(len(EVIDENCE) * (2 if named else 1) + (len(NAMED_EVIDENCE) if named else 0) + 1)
+    weights = torch.zeros(_kinds(named) + 1)
     return Calibration(bank, weights, weights.clone())
 
 

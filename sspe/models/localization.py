@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sspe.models.calibration import Calibration, evidence_of
+from sspe.models.calibration import Calibration, Seen, evidence_of
 from sspe.models.device import autocast, fix_for_inference
 from sspe.models.networks import create_network
 from sspe.phrases.naming import bare_names, things_named
@@ -33,6 +33,7 @@ class Regions:
         embeddings: (R, E) float32 of unit length, on the model's device; (R, E + T) where the common space has a named
             part, whose T numbers say what the detector sees.
         described: (R, H) float32, from :meth:`BoxRefiner.describe`; None where the model has no refinement.
+        seen: (T,) float32, the best score of each of the detector's things anywhere in the photo; None without one.
     """
 
     width: int
@@ -40,6 +41,7 @@ class Regions:
     boxes: np.ndarray
     embeddings: torch.Tensor
     described: torch.Tensor | None
+    seen: np.ndarray | None = None
 
     @property
     def nbytes(self) -> int:
@@ -142,7 +144,9 @@ class LocalizationModel(nn.Module):
                 features = torch.cat([features, things], dim=1)
             described = refiner.describe(features) if refiner else None
             x = self.network.image(features)
-            return Regions(width, height, boxes, named.regions(x, things) if named else x, described)
+            if named is None:
+                return Regions(width, height, boxes, x, described)
+            return Regions(width, height, boxes, named.regions(x, things), described, detections.anywhere)
 
     @torch.inference_mode()
     def embed_phrases(self, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> torch.Tensor:
@@ -200,12 +204,12 @@ class LocalizationModel(nn.Module):
         evidence = evidence_of(bank, scores, boxes, kept, agreement, regions.width * regions.height, seen)
         return Located(scores, boxes, tuple(kept), known, evidence, *self.calibration.probabilities(evidence))
 
-    def _seen(self, regions: Regions, phrases: Sequence[str]) -> np.ndarray:
-        """How surely the detector sees in each region what each phrase names: (P, R), 0..1; NaN where it names none."""
+    def _seen(self, regions: Regions, phrases: Sequence[str]) -> Seen:
+        """What the detector sees of the things that each phrase names."""
         named = things_named(phrases)  # (P, T)
         things = regions.embeddings[:, self.settings.network.embedding :].float().cpu().numpy()  # (R, T)
-        seen = np.stack([(things * row).max(axis=1) for row in named]) if len(named) else np.zeros((0, len(things)))
-        return np.where(named.any(axis=1, keepdims=True), seen, np.nan)
+        here = np.array([(things * row).max(axis=1) for row in named], np.float32).reshape(-1, len(things))
+        return Seen(named.any(axis=1), bare_names(phrases), (named * regions.seen).max(axis=1, initial=0), here)
 
     def _placed(self, regions: Regions, y: torch.Tensor) -> np.ndarray:
         """Each region's box as it would be for each phrase embedding y (P, E): (P, R, 4) pixels, inside the photo."""

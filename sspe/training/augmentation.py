@@ -43,7 +43,7 @@ def zoomed(
     found = proposals.detections
     if found is not None:
         cut_found, shown = seen(found.boxes)
-        found = Detections(cut_found[shown], found.scores[shown])
+        found = Detections(cut_found[shown], found.scores[shown], found.anywhere)
     picture = cv2.resize(squeezed[y : y + h, x : x + w], (side, side), interpolation=cv2.INTER_LINEAR)
     return picture, Proposals(cut_boxes[whole], found), cut_right[kept], kept
 

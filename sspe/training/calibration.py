@@ -60,7 +60,7 @@ def _detected(store: FeatureStore) -> Callable[[AnnotatedPhoto], np.ndarray] | N
         return None
 
     def best(photo: AnnotatedPhoto) -> np.ndarray:
-        return store.proposals(photo.path).detections.scores.max(axis=0, initial=0)
+        return store.proposals(photo.path).detections.anywhere
 
     return best
 

@@ -25,10 +25,12 @@ class Detections:
     Attributes:
         boxes: (D, 4) float32, in the frame of the proposals beside them.
         scores: (D, T) float32, 0..1, of each of the T things the detector knows; they need not sum to 1.
+        anywhere: (T,) float32, 0..1, the best score of each thing in the photo, too low for a detection or not.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
+    anywhere: np.ndarray
 
 
 def things_in(boxes: np.ndarray, detections: Detections) -> np.ndarray:

@@ -117,12 +117,13 @@ class Detector(nn.Module):
         device = self.mean.device
         with torch.autocast(device.type, enabled=False):  # bfloat16 would find other boxes
             scores, boxes = decode(self(torch.from_numpy(squeezed)[None].to(device)))
+        anywhere = scores[0].amax(dim=0)
         best, thing = scores[0].max(dim=1)
         seen = best >= self.settings.least
         scores, boxes, best, thing = scores[0][seen], boxes[0][seen], best[seen], thing[seen]
         kept = batched_nms(boxes, best, thing, self.settings.overlap)[:MOST]
         frame = np.array([width, height, width, height], np.float32)
-        return Detections(boxes[kept].cpu().numpy() / SIDE * frame, scores[kept].cpu().numpy())
+        return Detections(boxes[kept].cpu().numpy() / SIDE * frame, scores[kept].cpu().numpy(), anywhere.cpu().numpy())
 
 
 def published_detector(settings: DetectorSettings, file: Path | None = None) -> Detector:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from sspe.vision.boxes import flip, scale
-from sspe.vision.detections import Detections
 
 if TYPE_CHECKING:
+    from sspe.vision.detections import Detections
     from sspe.vision.detector import Detector
     from sspe.vision.edge_boxes import EdgeBoxes
 
@@ -50,7 +50,7 @@ class Proposals:
 
     def _moved(self, move) -> Proposals:
         found = self.detections
-        return Proposals(move(self.boxes), found and Detections(move(found.boxes), found.scores))
+        return Proposals(move(self.boxes), found and replace(found, boxes=move(found.boxes)))
 
 
 def propose(photo: np.ndarray, edge_boxes: EdgeBoxes, detector: Detector | None = None) -> Proposals:

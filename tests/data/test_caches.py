@@ -120,7 +120,8 @@ class Found:
         self.seen += 1
         height, width = photo.shape[:2]
         boxes = np.array([[0, 0, width / 2, height], [width / 4, 0, width, height / 2]], np.float32)
-        return Detections(boxes, np.array([[0.5, 0.25], [0.125, 0.75]], np.float32))
+        scores = np.array([[0.5, 0.25], [0.125, 0.75]], np.float32)
+        return Detections(boxes, scores, scores.max(axis=0) + np.float32(0.1))
 
 
 def test_what_the_detector_found_is_kept_beside_edge_boxes(path, opened, tmp_path):

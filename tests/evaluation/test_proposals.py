@@ -44,7 +44,8 @@ def placed(monkeypatch):
 
 
 def test_the_detectors_boxes_count_from_the_second_place_on(tmp_path, placed):
-    found = Detections(np.array([[90, 90, 100, 100], [0, 0, 50, 50]], np.float32), np.ones((2, 3), np.float32))
+    boxes = np.array([[90, 90, 100, 100], [0, 0, 50, 50]], np.float32)
+    found = Detections(boxes, np.ones((2, 3), np.float32), np.ones(3, np.float32))
     detector = SimpleNamespace(settings=DetectorSettings(boxes=1), detect=lambda pixels: found)
     photos = [photo(tmp_path / "a.png", ([[90, 90, 100, 100]], ()), ([[0, 0, 50, 50]], ()))]
     measured = evaluate_proposals(photos, EdgeBoxesSettings(count=60), detector=detector)

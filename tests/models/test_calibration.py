@@ -10,7 +10,17 @@ from safetensors.torch import load_file, save_file
 
 from sspe.checkpoint import load_checkpoint, save_checkpoint
 from sspe.errors import CheckpointError
-from sspe.models.calibration import EVIDENCE, NAMED_EVIDENCE, TEMPERATURE, Calibration, evidence_of, logistic
+from sspe.models.calibration import (
+    BARE_EVIDENCE,
+    EVIDENCE,
+    NAMED_EVIDENCE,
+    TEMPERATURE,
+    Calibration,
+    Seen,
+    evidence_of,
+    logistic,
+    of_presence,
+)
 from sspe.text.context import Context
 from sspe.vision.boxes import consensus, nms
 from sspe.vision.photo import open_photo
@@ -24,17 +34,28 @@ def deviation(values) -> float:
 
 
 def test_evidence_of_a_phrase_that_names_a_thing():
-    """What the detector sees of it, anywhere and in the answer, and all other evidence once more; else zeros."""
+    """What the detector sees of it, anywhere and in the answer; of its bare name the bank as well; else zeros."""
     rng = np.random.default_rng(0)
-    scores, bank = rng.uniform(-1, 1, (2, 5)).astype(np.float32), rng.uniform(-1, 1, (2, 50)).astype(np.float32)
-    boxes = np.tile(np.array([[0, 0, 10, 10]], np.float32), (2, 5, 1))
-    kept, seen = [np.array([3, 1]), np.array([2])], np.array([[0.1, 0.7, 0.2, 0.4, 0], [np.nan] * 5])
-    plain = evidence_of(bank, scores, boxes, kept, [0.5, 0.5], 400)
-    found = evidence_of(bank, scores, boxes, kept, [0.5, 0.5], 400, seen)
-    assert found.shape == (2, 2 * len(EVIDENCE) + len(NAMED_EVIDENCE)) and found.dtype == np.float32
+    scores, bank = rng.uniform(-1, 1, (3, 5)).astype(np.float32), rng.uniform(-1, 1, (3, 50)).astype(np.float32)
+    boxes = np.tile(np.array([[0, 0, 10, 10]], np.float32), (3, 5, 1))
+    kept, agreement = [np.array([3, 1]), np.array([2]), np.array([0])], [0.5, 0.5, 0.5]
+    here = np.array([[0.1, 0.7, 0.2, 0.4, 0], [0] * 5, [1, 0, 0, 0, 0]])
+    seen = Seen(np.array([True, False, True]), np.array([False, False, True]), np.array([0.8, 0, 1]), here)
+    plain = evidence_of(bank, scores, boxes, kept, agreement, 400)
+    found = evidence_of(bank, scores, boxes, kept, agreement, 400, seen)
+    assert found.shape == (3, len(EVIDENCE + NAMED_EVIDENCE + BARE_EVIDENCE)) and found.dtype == np.float32
     np.testing.assert_array_equal(found[:, : len(EVIDENCE)], plain)
-    np.testing.assert_allclose(found[0, len(EVIDENCE) :], [1, 0.7, 0.4, *plain[0]], rtol=1e-6)
+    odds = [math.log((p + 0.002) / (1.002 - p)) for p in (0.8, 0.4, 1)]
+    np.testing.assert_allclose(found[0, len(EVIDENCE) :], [1, *odds[:2], 0, 0, 0, 0, 0], rtol=1e-5)
     assert not found[1, len(EVIDENCE) :].any()
+    bank_says = [plain[2][EVIDENCE.index(name)] for name in ("above_bank", "bank_deviations")]
+    np.testing.assert_allclose(found[2, len(EVIDENCE) :], [0, 0, 0, 1, odds[2], odds[2], *bank_says], rtol=1e-5)
+    # Whether the thing is there is heard from that alone where the phrase is its bare name.
+    heard = of_presence(found)
+    np.testing.assert_array_equal(heard[:2], found[:2])
+    assert not heard[2, : len(EVIDENCE)].any()
+    np.testing.assert_array_equal(heard[2, len(EVIDENCE) :], found[2, len(EVIDENCE) :])
+    np.testing.assert_array_equal(of_presence(plain), plain)
 
 
 @pytest.mark.parametrize(("regions", "bank"), [(40, 500), (11, 3), (10, 1), (3, 201), (1, 20)])

@@ -32,7 +32,9 @@ class Detecting(Store):
     """The detector found two things: the first of MAN's boxes for sure, and something that covers the right half."""
 
     found = Detections(
-        np.array([[0.1, 0.1, 0.5, 0.9], [0.5, 0, 1, 1]], np.float32), np.array([[0.9, 0.1], [0.2, 0.5]], np.float32)
+        np.array([[0.1, 0.1, 0.5, 0.9], [0.5, 0, 1, 1]], np.float32),
+        np.array([[0.9, 0.1], [0.2, 0.5]], np.float32),
+        np.array([0.9, 0.5], np.float32),
     )
 
     def get(self, path: Path) -> StoredPhoto:
@@ -56,6 +58,7 @@ def test_things_are_shown_by_their_names():
         found = Detections(
             np.array([[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.9, 0.9], [0.1, 0.6, 0.3, 0.9]], np.float32),
             np.eye(len(THINGS), dtype=np.float32)[[16, 16, 41]] * np.array([[0.9], [0.3], [0.7]], np.float32),
+            np.zeros(len(THINGS), np.float32),  # of the whole photo; training reads the regions
         )
 
         def get(self, path: Path) -> StoredPhoto:
@@ -87,7 +90,7 @@ def test_of_several_persons_none_is_shown_as_person():
     for count, shown in ((1, ["person"]), (2, [])):
 
         class Persons(Detecting):
-            found = Detections(boxes[:count], scores[:count])
+            found = Detections(boxes[:count], scores[:count], scores[0])
 
             def get(self, path: Path) -> StoredPhoto:
                 stored = super().get(path)

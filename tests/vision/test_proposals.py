@@ -15,6 +15,7 @@ from sspe.vision.proposals import Proposals, one_thread, propose
 FOUND = Detections(
     np.array([[10, 10, 30, 30], [0, 0, 20, 40], [50, 50, 60, 60]], np.float32),
     np.array([[0.8, 0.1], [0.3, 0.6], [0.1, 0.2]], np.float32),
+    np.array([0.8, 0.6], np.float32),
 )
 
 
