@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sspe.errors import CheckpointError, DataError, MissingPackageError, PhotoError, SspeError
+    from sspe.collection import Collection
+    from sspe.errors import CheckpointError, CollectionError, DataError, MissingPackageError, PhotoError, SspeError
     from sspe.localizer import Localizer, PhotoView
     from sspe.phrases.chunker import Phrase, extract_phrases, phrases_at
     from sspe.results import Localization, LocalizedPhrase
     from sspe.retriever import Retriever
+    from sspe.searching.results import Hit, SearchResult
 
 # Names load on first use: importing torch takes seconds that `--help` should not.
 _HOMES = {
@@ -22,6 +24,9 @@ _HOMES = {
     "Localization": "sspe.results",
     "LocalizedPhrase": "sspe.results",
     "Retriever": "sspe.retriever",
+    "Collection": "sspe.collection",
+    "Hit": "sspe.searching.results",
+    "SearchResult": "sspe.searching.results",
     "Phrase": "sspe.phrases.chunker",
     "extract_phrases": "sspe.phrases.chunker",
     "phrases_at": "sspe.phrases.chunker",
@@ -29,12 +34,14 @@ _HOMES = {
     "PhotoError": "sspe.errors",
     "DataError": "sspe.errors",
     "CheckpointError": "sspe.errors",
+    "CollectionError": "sspe.errors",
     "MissingPackageError": "sspe.errors",
 }
 
 __version__ = "0.1.0"
-__all__ = ["CheckpointError", "DataError", "Localization", "LocalizedPhrase", "Localizer", "MissingPackageError",
-           "PhotoError", "PhotoView", "Phrase", "Retriever", "SspeError", "extract_phrases", "phrases_at"]  # fmt: skip
+__all__ = ["CheckpointError", "Collection", "CollectionError", "DataError", "Hit", "Localization", "LocalizedPhrase",
+           "Localizer", "MissingPackageError", "PhotoError", "PhotoView", "Phrase", "Retriever", "SearchResult",
+           "SspeError", "extract_phrases", "phrases_at"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """A checkpoint: one ``.safetensors`` file that holds the whole model and loads offline.
 
-Tensors: the backbone, both branches, the text encoder's, and the calibration of a localization model or the bank of a
-retrieval model. They are float16, or float32 where the network needs ``full_precision``.
+Tensors: the backbone, both branches, the text encoder's, the calibration and the search fit of a localization model or
+the bank of a retrieval model. They are float16, or float32 where the network needs ``full_precision``.
 Metadata (JSON strings): ``format``, ``version``, ``task``, ``settings``, ``text`` (name and settings of the text
 encoder), and ``about`` (training data, recipe, metrics, library versions), which is informational only. The task says
 which model it is, see :data:`MODELS`; a file without one is older than the second task, and for localization.
@@ -20,6 +20,7 @@ from sspe.files import DETECTOR_FILE, SHIPPED, atomic_write
 from sspe.models.calibration import Calibration
 from sspe.models.localization import LocalizationModel
 from sspe.models.retrieval import Bank, RetrievalModel
+from sspe.models.search_fit import SearchFit
 from sspe.settings import LocalizationModelSettings, RetrievalModelSettings
 from sspe.text.encoders import load_text_encoder
 from sspe.vision.folding import collapse, collapsed_state
@@ -39,7 +40,7 @@ def save_checkpoint(model: LocalizationModel | RetrievalModel, path: str | Path,
     from safetensors.torch import save_file
 
     tensors = {**collapsed_state(model), **{f"text.{k}": v for k, v in model.text_encoder.state().items()}}
-    for part in ("calibration", "bank"):
+    for part in ("calibration", "search", "bank"):
         if (values := getattr(model, part, None)) is not None:
             tensors |= {f"{part}.{name}": tensor for name, tensor in vars(values).items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -97,12 +98,15 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
         text = json.loads(metadata["text"])
         about = json.loads(metadata["about"])
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-        vectors, calibration, bank = (_taken(tensors, prefix) for prefix in ("text.", "calibration.", "bank."))
+        prefixes = ("text.", "calibration.", "search.", "bank.")
+        vectors, calibration, search, bank = (_taken(tensors, prefix) for prefix in prefixes)
         model = model_class(settings, load_text_encoder(text["name"], text["settings"], vectors))
         collapse(model)
         model.load_state_dict(tensors)
         if calibration:
             model.calibration = Calibration(**calibration)
+        if search:
+            model.search = SearchFit(**search)
         if bank:
             model.bank = Bank(**bank)
     except (KeyError, TypeError, ValueError) as error:

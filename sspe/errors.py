@@ -17,5 +17,9 @@ class CheckpointError(SspeError):
     """A checkpoint is missing, foreign, incomplete or of an unknown version."""
 
 
+class CollectionError(SspeError):
+    """The index of a collection is missing, damaged, in use, or of another checkpoint or version."""
+
+
 class MissingPackageError(SspeError):
     """A package that only some uses need is not installed; the sentence names the extra that brings it."""

@@ -15,9 +15,10 @@ ROOMS = (
     ("sspe.cli",),
     ("sspe.training", "sspe.web"),
     ("sspe.evaluation",),
-    ("sspe.retriever",),
+    ("sspe.retriever", "sspe.collection"),
     ("sspe.localizer",),
     ("sspe.checkpoint",),
+    ("sspe.indexing", "sspe.searching"),  # the collection's inside: how it is kept, and how it is searched
     ("sspe.models",),
     ("sspe.data", "sspe.text", "sspe.phrases", "sspe.results"),
     ("sspe.drawing", "sspe.vision"),

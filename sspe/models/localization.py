@@ -11,6 +11,7 @@ from torch.nn import functional
 from sspe.models.calibration import Calibration, Seen, evidence_of
 from sspe.models.device import autocast, fix_for_inference
 from sspe.models.networks import create_network
+from sspe.models.search_fit import SearchFit
 from sspe.phrases.naming import bare_names, things_named
 from sspe.settings import LocalizationModelSettings
 from sspe.text.context import Context
@@ -73,6 +74,25 @@ class Located:
     present: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class ReadPhrases:
+    """P phrases before any photo is looked at.
+
+    Attributes:
+        embeddings: (P, E), see :meth:`LocalizationModel.embed_phrases`.
+        known: (P,) bool, as in :class:`Located`.
+        bank_scores: (P, B) with the calibration's bank; None without calibration.
+        named: (P, T) the detector's things that each may name, 0 or 1; None, as the next, without a named part.
+        bare: (P,) bool, whether each is the bare name of one.
+    """
+
+    embeddings: torch.Tensor
+    known: np.ndarray
+    bank_scores: np.ndarray | None
+    named: np.ndarray | None = None
+    bare: np.ndarray | None = None
+
+
 class LocalizationModel(nn.Module):
     """Photo -> boxes -> region embeddings; phrases -> phrase embeddings; both (·, E) float32 of unit length.
 
@@ -102,6 +122,7 @@ class LocalizationModel(nn.Module):
         )
         self.precision = "float32"
         self.calibration: Calibration | None = None  # fitted after training
+        self.search: SearchFit | None = None  # fitted with it
 
     @property
     def device(self) -> torch.device:
@@ -179,6 +200,14 @@ class LocalizationModel(nn.Module):
             return self.network.scores(phrases, regions)
 
     @torch.inference_mode()
+    def read(self, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> "ReadPhrases":
+        """What is known of P phrases before any photo is looked at; ``contexts`` as above."""
+        y = self.embed_phrases(phrases, contexts)  # (P, E)
+        known = np.array(self.text_encoder.knows(phrases), bool)
+        bank = None if self.calibration is None else self.scores(y, self.calibration.bank).cpu().numpy()
+        names = (things_named(phrases), bare_names(phrases)) if self.network.named else ()
+        return ReadPhrases(y, known, bank, *names)
+
     def locate(self, regions: Regions, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> Located:
         """Where each of P phrases is among the regions of a photo, and how surely; ``contexts`` as above.
 
@@ -186,7 +215,12 @@ class LocalizationModel(nn.Module):
         best scored ones agree most, and takes their mean box; see
         :func:`sspe.vision.boxes.consensus`. Probabilities are given where the model is calibrated.
         """
-        y = self.embed_phrases(phrases, contexts)  # (P, E)
+        return self.locate_read(regions, self.read(phrases, contexts))
+
+    @torch.inference_mode()
+    def locate_read(self, regions: Regions, phrases: "ReadPhrases") -> Located:
+        """As :meth:`locate`, of phrases that were read once for many photos."""
+        y, known = phrases.embeddings, phrases.known
         scores = self.scores(y, regions.embeddings).cpu().numpy()
         boxes = self._placed(regions, y)
         kept, agreement = [], []
@@ -196,20 +230,19 @@ class LocalizationModel(nn.Module):
             first = np.where(np.arange(len(row)) == answer, np.inf, row)
             kept.append(nms(places, first))
             agreement.append(agreed)
-        known = np.array(self.text_encoder.knows(phrases), bool)
         if self.calibration is None:
             return Located(scores, boxes, tuple(kept), known)
-        bank = self.scores(y, self.calibration.bank).cpu().numpy()
-        seen = self._seen(regions, phrases) if self.network.named else None
-        evidence = evidence_of(bank, scores, boxes, kept, agreement, regions.width * regions.height, seen)
+        seen = None if phrases.named is None else self._seen(regions, phrases)
+        area = regions.width * regions.height
+        evidence = evidence_of(phrases.bank_scores, scores, boxes, kept, agreement, area, seen)
         return Located(scores, boxes, tuple(kept), known, evidence, *self.calibration.probabilities(evidence))
 
-    def _seen(self, regions: Regions, phrases: Sequence[str]) -> Seen:
+    def _seen(self, regions: Regions, phrases: "ReadPhrases") -> Seen:
         """What the detector sees of the things that each phrase names."""
-        named = things_named(phrases)  # (P, T)
+        named = phrases.named  # (P, T)
         things = regions.embeddings[:, self.settings.network.embedding :].float().cpu().numpy()  # (R, T)
         here = np.array([(things * row).max(axis=1) for row in named], np.float32).reshape(-1, len(things))
-        return Seen(named.any(axis=1), bare_names(phrases), (named * regions.seen).max(axis=1, initial=0), here)
+        return Seen(named.any(axis=1), phrases.bare, (named * regions.seen).max(axis=1, initial=0), here)
 
     def _placed(self, regions: Regions, y: torch.Tensor) -> np.ndarray:
         """Each region's box as it would be for each phrase embedding y (P, E): (P, R, 4) pixels, inside the photo."""

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -9,10 +10,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sspe.errors import PhotoError
+from sspe.extras import import_extra
 
 MAX_PIXELS = 64_000_000  # a 64-megapixel photo takes 0.2 GB decoded; larger ones are refused before decoding
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+HEIC_SUFFIXES = {".heic", ".heif"}  # with the extra "heic"
 _ORIENTATION = 0x0112  # the EXIF tag
+_TAKEN = (0x9003, 0x0132)  # EXIF tags of the date: when the photo was taken, in the block below; when it was changed
+_EXIF_BLOCK = 0x8769
 _TURNS = {  # what each of its values asks for; 5 to 8 turn the photo by a quarter
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -57,6 +62,23 @@ def photo_size(path: str | Path) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
+def photo_date(path: str | Path) -> str | None:
+    """When a photo was taken, by its EXIF data: "2016-05-01T12:30:00"; None where that is silent. Raises PhotoError."""
+    with _opened(Path(path)) as image:
+        try:
+            exif = Image.Image.getexif(image)  # as in _orientation, from what stands before the pixels
+            found = exif.get_ifd(_EXIF_BLOCK).get(_TAKEN[0]) or exif.get(_TAKEN[1])
+            return datetime.strptime(str(found).strip("\0 "), "%Y:%m:%d %H:%M:%S").isoformat()
+        except Exception:  # nothing there, or damaged
+            return None
+
+
+def photo_orientation(path: str | Path) -> int:
+    """The EXIF orientation of a photo file, 1 (upright) to 8. Raises PhotoError."""
+    with _opened(Path(path)) as image:
+        return _orientation(image)
+
+
 def squeeze(photo: np.ndarray, side: int) -> np.ndarray:
     """Photo (H, W, 3) uint8 -> (side, side, 3) uint8. Width and height shrink apart: a box keeps its relative place."""
     shrinks = photo.shape[0] > side and photo.shape[1] > side
@@ -74,6 +96,8 @@ def find_photos(folder: str | Path) -> list[Path]:
 def _opened(path: Path) -> Image.Image:
     if os.path.isdir(path):  # Path.is_dir raises for a name longer than file names may be
         raise PhotoError(f"{path} is a folder, not a photo; give one picture file.")
+    if path.suffix.lower() in HEIC_SUFFIXES:
+        import_extra("pillow_heif", "heic", f"The photo {path}").register_heif_opener()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is stricter and comes next
