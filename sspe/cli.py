@@ -6,8 +6,10 @@ import sys
 
 COMMANDS = {
     "localize": "box every noun phrase of a sentence in photos",
+    "index": "embed the photos of a folder for searching",
+    "search": "find phrases in an indexed folder, each with its box",
     "train": "train the network on annotated photos",
-    "evaluate": "measure localization, retrieval, proposals or phrases on annotated photos",
+    "evaluate": "measure localization, retrieval, search, proposals or phrases on annotated photos",
 }
 
 

@@ -137,6 +137,11 @@ class Collection:
         return tuple(root for root in roots if not root.is_dir())
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the index on disk."""
+        return sum(file.stat().st_size for index in self._indexes for file in index.iterdir() if file.is_file())
+
+    @property
     def threshold(self) -> float | None:
         """The probability from which a photo counts as found by default; None where nothing was fitted."""
         return float(self.fit.threshold) if len(self.fit.weights) else None
@@ -182,7 +187,7 @@ class Collection:
             if at_least:
                 raise SspeError(
                     f"A probability of at least {at_least} was asked for, and this checkpoint has none for searches; "
-                    "leave it out, or fit them with `sspe train --start CHECKPOINT --set epochs=0`."
+                    "leave it out, or fit them with `sspe train --refit CHECKPOINT`."
                 )
             least = None
         hits, excluded = [], 0
@@ -225,13 +230,14 @@ class Collection:
         named = np.zeros((1, self._things), np.float32)
         ranked = self._searcher.rank(Sought(x[None], named, soft=False), max(top, AGAIN))
         hits = []
-        for place, score in zip(ranked.places[:top], ranked.order, strict=False):
+        for place in ranked.places[:top]:
             regions = self._searcher.photo(place)[1]
-            size = self.localizer.model.settings.network.embedding
-            cosines = regions.embeddings[:, :size].float().cpu().numpy() @ x
+            kept = regions.embeddings[:, : len(x)].float().cpu().numpy()
+            cosines = kept @ x / (np.linalg.norm(kept, axis=1) + 1e-9)  # rounded, they are not quite of unit length
             best = int(cosines.argmax())
             found = FoundPhrase(LIKE_THIS, tuple(regions.boxes[best].tolist()), float(cosines[best]), None)
-            hits.append(self._hit(place, float(score), None, (found,)))
+            hits.append(self._hit(place, found.score, None, (found,)))
+        hits.sort(key=lambda hit: -hit.score)
         return self._result(hits, [SoughtPhrase(LIKE_THIS)], began, None, 0)
 
     def _hits(

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "sspe"
 # From the top down; a module imports from rooms below its own, and within its room without a circle.
 ROOMS = (
     ("sspe.__main__",),
-    ("sspe.train", "sspe.evaluate", "sspe.localize"),
+    ("sspe.train", "sspe.evaluate", "sspe.localize", "sspe.index", "sspe.search"),
     ("sspe.cli",),
     ("sspe.training", "sspe.web"),
     ("sspe.evaluation",),

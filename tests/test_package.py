@@ -42,7 +42,17 @@ def test_the_watch_sees_what_is_loaded():
     assert loaded_by("import PIL") == {"PIL"}
 
 
-COMMANDS = ("", "localize", "train", "evaluate", "evaluate localization", "evaluate proposals", "evaluate phrases")
+COMMANDS = (
+    "",
+    "localize",
+    "index",
+    "search",
+    "train",
+    "evaluate",
+    "evaluate localization",
+    "evaluate proposals",
+    "evaluate phrases",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

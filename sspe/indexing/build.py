@@ -44,7 +44,7 @@ class Built:
     """What a run of the indexer did.
 
     Attributes:
-        embedded, kept, moved, forgotten: photos.
+        embedded, copied, kept, moved, forgotten: photos; a copied one has the content of another, and its vectors.
         offline: the folder is missing or empty, and what the index has of it was kept.
         repaired: photos whose part of the index was damaged; they were embedded anew where they are still there.
         skipped: path below the folder -> why the file could not be indexed.
@@ -52,6 +52,7 @@ class Built:
     """
 
     embedded: int = 0
+    copied: int = 0
     kept: int = 0
     moved: int = 0
     forgotten: int = 0
@@ -215,7 +216,8 @@ class _Builder:
             for place, record in table.items()
             if record.root == self.root
         }
-        self.by_digest = {self._record(path).digest: path for path in self.known}
+        # Vectors at hand by the digest of their photo, its place in a segment; also of photos that were just forgotten.
+        self.by_digest = {record.digest: self.known[record.path] for record in map(self._record, self.known)}
 
     def _record(self, path: str) -> PhotoRecord:
         file, place = self.known[path]
@@ -238,10 +240,10 @@ class _Builder:
                 for _, work in under_way:
                     work.cancel()
 
-    def _prepare(self, file: FoundFile) -> str | tuple[PhotoRecord, np.ndarray, Proposals]:
+    def _prepare(self, file: FoundFile, anew: bool = False) -> str | tuple[PhotoRecord, np.ndarray, Proposals]:
         path = self.manifest.root(self.root, self.index) / file.path
         digest = digest_of(path)
-        if digest in self.by_digest:
+        if digest in self.by_digest and not anew:
             return digest
         pixels = open_photo(path)
         height, width = pixels.shape[:2]
@@ -269,7 +271,6 @@ class _Builder:
 
     def _take_known(self, file: FoundFile, digest: str) -> None:
         """Enter a file whose content the index has already."""
-        before = self.by_digest[digest]
         seen = {"path": file.path, "size": file.size, "modified": file.modified}
         if file.path in self.known and self._record(file.path).digest == digest:  # touched
             self._change(file.path, replace(self._record(file.path), **seen))
@@ -279,17 +280,17 @@ class _Builder:
             self._forget(file.path)
         if self.gone.get(digest):  # moved
             before = self.gone[digest].pop()
-            place = self.known.pop(before)
-            self.known[file.path] = place
-            self.by_digest[digest] = file.path
+            self.known[file.path] = self.known.pop(before)
             self._change(file.path, replace(self._record(file.path), **seen))
             self.built.moved += 1
             return
-        if before in self.known:  # a copy of another photo
-            segment, place = self.known[before]
+        if digest in self.by_digest:  # a copy of another photo
+            segment, place = self.by_digest[digest]
             photo = self.segments[segment].photo(place)
-            self.pending.append(replace(photo, record=replace(self._record(before), **seen)))
-            self.built.embedded += 1
+            self.pending.append(replace(photo, record=replace(photo.record, **seen)))
+            self.built.copied += 1
+        else:  # its vectors went with a segment meanwhile
+            self._take(file, self._prepare(file, anew=True))
 
     def _change(self, path: str, record: PhotoRecord) -> None:
         file, place = self.known[path]
@@ -337,7 +338,7 @@ class _Builder:
         for place, photo in enumerate(photos):
             if photo.record.root == self.root:
                 self.known[photo.record.path] = (entry.file, place)
-                self.by_digest[photo.record.digest] = photo.record.path
+                self.by_digest[photo.record.digest] = (entry.file, place)
         return entry
 
     def _merged(self, entries: list[SegmentEntry]) -> list[SegmentEntry]:
@@ -350,6 +351,7 @@ class _Builder:
         for entry in loose:
             table = self.tables.pop(entry.file)
             segment = self.segments.pop(entry.file)
+            self.by_digest = {digest: place for digest, place in self.by_digest.items() if place[0] != entry.file}
             segment.records = table
             photos += [segment.photo(place) for place in sorted(table)]
             while len(photos) >= SEGMENT:

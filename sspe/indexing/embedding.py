@@ -11,7 +11,7 @@ from sspe.errors import CollectionError, SspeError
 from sspe.indexing.coding import Coding
 from sspe.indexing.manifest import CODING, Manifest
 from sspe.indexing.records import CodedPhoto, PhotoRecord
-from sspe.models.localization import LocalizationModel
+from sspe.models.localization import LocalizationModel, Regions
 from sspe.searching.ranking import hubness
 from sspe.vision.boxes import scale
 from sspe.vision.proposals import Proposals
@@ -29,11 +29,17 @@ def code(
 ) -> CodedPhoto:
     """Embed the first proposals of a photo and put them into the form that is kept."""
     boxes = proposals.boxes[:PROPOSALS]
-    regions = model.embed_regions(pixels, boxes, proposals.detections)
+    return kept_of(model, coding, phrases, record, model.embed_regions(pixels, boxes, proposals.detections))
+
+
+def kept_of(
+    model: LocalizationModel, coding: Coding, phrases: np.ndarray, record: PhotoRecord, regions: Regions
+) -> CodedPhoto:
+    """The form that is kept of a photo whose regions are embedded."""
     size = model.settings.network.embedding
     embeddings = regions.embeddings.float().cpu().numpy()
     described = None if regions.described is None else regions.described.float().cpu().numpy()
-    relative = scale(boxes, 1 / record.width, 1 / record.height)
+    relative = scale(regions.boxes, 1 / record.width, 1 / record.height)
     codes, rows = coding.encode(embeddings[:, :size], described, relative)
     things = np.round(embeddings[:, size:].clip(0, 1) * 255).astype(np.uint8)
     hub = hubness(coding.numbers(codes, rows), things.astype(np.float32) / 255, phrases)
