@@ -1,29 +1,44 @@
 """The page: `python app.py`, after `pip install -r requirements.txt`.
 
-SSPE_CHECKPOINT names another checkpoint, GRADIO_SERVER_NAME and GRADIO_SERVER_PORT another address. With `--mcp`, or
-SSPE_MCP=1, `/localize` is a tool of the Model Context Protocol, too (`pip install -e ".[mcp]"`).
+SSPE_CHECKPOINT names another checkpoint, GRADIO_SERVER_NAME and GRADIO_SERVER_PORT another address. With `--collection
+DIR` the tab "Search" opens on that folder's index, made by `sspe index DIR`, instead of the example photos. With
+`--mcp`, or SSPE_MCP=1, `/localize` and `/search` are tools of the Model Context Protocol, too (`pip install -e
+".[mcp]"`).
 """
 
+import argparse
 import os
 import sys
 
-from sspe.errors import MissingPackageError, SspeError
+from sspe.errors import CollectionError, MissingPackageError, SspeError
 from sspe.extras import import_extra
 
 
 def main() -> None:
     """Build the page and launch it; where the localizer cannot be loaded the page says why."""
-    mcp = "--mcp" in sys.argv[1:] or os.environ.get("SSPE_MCP", "0") not in ("", "0")
+    parser = argparse.ArgumentParser(description="Open the page.")
+    parser.add_argument("--collection", metavar="DIR", help="photos to search: a folder that was indexed, or its index")
+    parser.add_argument("--mcp", action="store_true", help="serve the endpoints as tools for agents, too")
+    options = parser.parse_args()
+    mcp = options.mcp or os.environ.get("SSPE_MCP", "0") not in ("", "0")
     try:
         if mcp:
             import_extra("mcp", "mcp", "A tool for agents")
+        from sspe.web.library import Library
         from sspe.web.page import build_app, launch_settings
     except MissingPackageError as error:
         sys.exit(str(error))
+    from sspe.collection import Collection
     from sspe.localizer import Localizer
 
     try:
-        app = build_app(Localizer.from_pretrained(os.environ.get("SSPE_CHECKPOINT") or None))
+        localizer = Localizer.from_pretrained(os.environ.get("SSPE_CHECKPOINT") or None)
+        collection = Collection.open(options.collection, localizer) if options.collection else None
+        library = Library(localizer, collection)
+        app = build_app(localizer, library=library)
+        library.begin()
+    except CollectionError as error:  # whoever starts the page named it, and can name another
+        sys.exit(str(error))
     except SspeError as error:  # no checkpoint, or an OpenCV without ximgproc
         app = build_app(error=str(error))
     app.launch(**launch_settings(mcp))

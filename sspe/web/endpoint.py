@@ -1,4 +1,4 @@
-"""`/localize`, the page's endpoint for programs."""
+"""`/localize` and `/search`, the page's endpoints for programs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import gradio as gr
 from sspe.errors import SspeError
 from sspe.web.components.photo_input import PhotoInput
 from sspe.web.events import MODEL_EVENTS, on_gpu
+from sspe.web.search_service import MAX_TILES, PAGE, SearchService
 from sspe.web.service import MAX_TOP_K, LocalizeService
 
 
@@ -49,3 +50,39 @@ def add_endpoint(service: LocalizeService, photo: PhotoInput, sentence: gr.Textb
     trigger.click(
         on_gpu(localize), [photo, sentence, phrases, top_k], localization, api_name="localize", **MODEL_EVENTS
     )
+
+
+def add_search_endpoint(service: SearchService) -> None:
+    """A listener for programs alone: no field of the page is like these."""
+
+    def search(
+        phrases: str | list[str], without: list[str] | None = None, top: int = PAGE, at_least: float | None = None
+    ) -> dict[str, Any]:
+        """Find the photos of the page's collection that show all the phrases, each in a region of its own.
+
+        Args:
+            phrases: A sentence, of which each noun phrase is looked for, or a list of phrases; English.
+            without: Phrases that the photos must not show; null: none.
+            top: Photos at most, 1 to 1,200.
+            at_least: The probability asked of each phrase, 0 to 1; null takes the checkpoint's own threshold.
+
+        Returns:
+            hits, most probable first, none where nothing was found: photo (path of its file in the collection), width
+            and height in pixels, date (null where the photo does not say), score, probability (that the photo shows
+            all of them; null where the checkpoint has none for searches) and phrases (text, box as x1, y1, x2, y2 in
+            pixels, score, probability). Besides: photos in the collection and searched of them, milliseconds, exact,
+            at_least, the phrases as they were read (known is false where the model does not know the word), excluded
+            (photos left out for what they show besides), skipped (files that could not be indexed, with the reason).
+        """
+        try:
+            return service.search(phrases, without or [], top, at_least)
+        except SspeError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    phrases = gr.JSON(label="A sentence, or a list of phrases", visible=False)
+    without = gr.JSON(label="Phrases that photos must not show; null: none", visible=False)
+    top = gr.Number(PAGE, label=f"Photos at most, 1 to {MAX_TILES:,}", precision=0, visible=False)
+    at_least = gr.JSON(label="Least probability of each phrase, 0 to 1; null: the checkpoint's own", visible=False)
+    found = gr.JSON(label="Photos found", visible=False)
+    trigger = gr.Button(visible=False)
+    trigger.click(on_gpu(search), [phrases, without, top, at_least], found, api_name="search", **MODEL_EVENTS)

@@ -30,10 +30,22 @@ def picture(tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def server():
-    """Address of a page around the fake localizer."""
+    """Address of a page around the fake localizer, whose tab Search has the example photos."""
+    from fake_collection import FakeCollection
     from serving import served
 
+    from sspe.web.library import Library
     from sspe.web.page import build_app
 
-    with served(build_app(FakeLocalizer())) as url:
+    library = Library(FakeLocalizer(), build=FakeCollection.build)
+    library.wait()
+    with served(build_app(FakeLocalizer(), library=library)) as url:
         yield url
+
+
+@pytest.fixture
+def album(tmp_path) -> Path:
+    """A folder of six pictures, named by what they show."""
+    from album import make_album
+
+    return make_album(tmp_path / "album")

@@ -10,6 +10,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from sspe.web.examples import examples
+
 SENTENCE = 'The  man with a hat, and "the dog" ☂.'
 
 
@@ -35,14 +37,17 @@ def test_no_noun_phrase_is_an_empty_list(client, picture):
     assert client.predict(handle_file(picture), "Wow!", api_name="/localize")["phrases"] == []
 
 
-def test_only_localize_is_public(client):
+def test_localize_and_search_are_public(client):
     described = client.view_api(return_format="dict")
-    assert list(described["named_endpoints"]) == ["/localize"]
+    assert list(described["named_endpoints"]) == ["/localize", "/search"]
     assert not described["unnamed_endpoints"]
     endpoint = described["named_endpoints"]["/localize"]
     assert [p["parameter_name"] for p in endpoint["parameters"]] == ["photo", "sentence", "phrases", "top_k"]
     assert "Localize the phrases of a sentence" in endpoint["description"]
     assert [p["parameter_has_default"] for p in endpoint["parameters"][2:]] == [True, True]
+    endpoint = described["named_endpoints"]["/search"]
+    assert [p["parameter_name"] for p in endpoint["parameters"]] == ["phrases", "without", "top", "at_least"]
+    assert [p["parameter_has_default"] for p in endpoint["parameters"][1:]] == [True, True, True]
 
 
 def test_phrases_of_the_callers_own(client, picture):
@@ -139,3 +144,26 @@ def test_uploads_keep_their_own_results(client, picture, tmp_path):
         found = job.result(timeout=30)
         assert (found["width"], found["height"]) == Image.open(path).size
         assert found["sentence"] == text
+
+
+def test_search(client):
+    found = client.predict(phrases="a cat", api_name="/search")
+    assert [hit["photo"] for hit in found["hits"]] == ["cat.jpg"]
+    assert found["hits"][0]["phrases"][0]["text"] == "a cat" and "file" not in found["hits"][0]
+    assert (found["photos"], found["searched"]) == (len(examples()), len(examples()))
+    assert client.predict(["a cat", "a flower"], api_name="/search")["hits"] == []
+    assert client.predict("a cat", ["a cat"], api_name="/search")["excluded"] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"phrases": None}, "give these"),
+        ({"phrases": " "}, "phrase of the search is empty"),
+        ({"phrases": "a cat", "top": 0}, "whole number from 1 to 1200"),
+        ({"phrases": "a cat", "at_least": 7}, "number from 0 to 1"),
+    ],
+)
+def test_bad_searches_are_one_sentence(client, asked, message):
+    with pytest.raises(AppError, match=message):
+        client.predict(**asked, api_name="/search")

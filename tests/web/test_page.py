@@ -7,10 +7,11 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from fake_collection import FakeCollection
 from fake_localizer import FakeLocalizer
 from PIL import Image
 
-from sspe.errors import CheckpointError, SspeError
+from sspe.errors import CheckpointError, CollectionError, SspeError
 from sspe.web.examples import ASSETS, examples
 from sspe.web.page import build_app, launch_settings
 
@@ -28,10 +29,10 @@ def test_every_example_is_ready_when_the_page_is_built():
     assert by_id["view"]["value"]["phrases"]
 
 
-def test_listeners_other_than_localize_are_private():
+def test_listeners_other_than_the_endpoints_are_private():
     config = build_app(FakeLocalizer()).get_config_file()
     public = [d["api_name"] for d in config["dependencies"] if d["api_visibility"] == "public"]
-    assert public == ["localize"]
+    assert public == ["localize", "search"]
     assert {d["api_visibility"] for d in config["dependencies"]} == {"public", "private"}
 
 
@@ -74,11 +75,15 @@ def test_nothing_is_kept_sent_or_shared():
 def run_app(monkeypatch):
     """Run app.py against a given `from_pretrained` and return the page it launched."""
 
-    def run(from_pretrained):
+    def run(from_pretrained, *arguments):
         launched = []
+        import sspe.web.page  # noqa: F401 (before the localizer is another: it annotates with the true one)
+
+        monkeypatch.setattr(sys, "argv", ["app.py", *arguments])
         module = types.ModuleType("sspe.localizer")
         module.Localizer = types.SimpleNamespace(from_pretrained=from_pretrained)
         monkeypatch.setitem(sys.modules, "sspe.localizer", module)
+        monkeypatch.setattr("sspe.web.library.Library.begin", lambda self: None)
         monkeypatch.setattr(gr.Blocks, "launch", lambda self, **settings: launched.append(self))
         runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
         (app,) = launched
@@ -116,3 +121,20 @@ def test_app_without_a_localizer_is_a_page_that_says_so(run_app, error):
     values = [part["props"].get("value") for part in config["components"]]
     assert {"error": str(error)} in values
     assert not config["dependencies"]
+
+
+def test_app_opens_the_collection_it_is_given(run_app, monkeypatch, album):
+    monkeypatch.setattr("sspe.collection.Collection.open", lambda place, localizer: FakeCollection(place))
+    app = run_app(lambda name_or_path=None: FakeLocalizer(), "--collection", str(album))
+    search = next(d for d in app.get_config_file()["dependencies"] if d["api_name"] == "search")
+    found = app.fns[search["id"]].fn(["a dog"], None, 9, None)
+    assert (found["photos"], len(found["hits"])) == (6, 3)
+
+
+def test_app_without_the_collections_index_says_so_and_ends(run_app, monkeypatch):
+    def open_collection(place, localizer):
+        raise CollectionError(f"There is no index at {place}; make one.")
+
+    monkeypatch.setattr("sspe.collection.Collection.open", open_collection)
+    with pytest.raises(SystemExit, match=r"There is no index at nowhere; make one."):
+        run_app(lambda name_or_path=None: FakeLocalizer(), "--collection", "nowhere")

@@ -12,21 +12,24 @@ import gradio as gr
 class DrawnComponent(gr.HTML):
     """A component whose value is plain, JSON-like data, drawn in the browser by its own script.
 
-    Script and style sheet lie beside the module of the class and have its name; common.js comes before every script.
+    Script and style sheet lie beside the module of the class and have its name; ``before`` names scripts that come
+    before it.
     Gradio wraps the style sheet in the id of the component. User text reaches the page through ``textContent`` only:
     Gradio runs a rendered ``html_template`` as a JavaScript template literal, so a sentence put there, even one escaped
     as HTML, could run code through ``${...}``.
 
     Attributes:
         frame: the HTML that the script fills.
+        before: scripts that are run before the component's own, in the same scope.
     """
 
     frame = ""
+    before: tuple[str, ...] = ("common.js",)
 
     def __init__(self, value: Any = None, **settings: Any) -> None:
         module = Path(inspect.getfile(type(self)))
-        script = module.with_name("common.js").read_text(encoding="utf-8")
-        script += module.with_suffix(".js").read_text(encoding="utf-8")
+        scripts = [*(module.with_name(name) for name in self.before), module.with_suffix(".js")]
+        script = "".join(path.read_text(encoding="utf-8") for path in scripts)
         drawing = {
             "html_template": self.frame,
             "css_template": module.with_suffix(".css").read_text(encoding="utf-8"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_file_to_cache, save_pil_to_cache
+from PIL import Image
 
 from sspe.errors import SspeError
+from sspe.vision.photo import HEIC_SUFFIXES, open_photo
 from sspe.web.components.example_strip import ExampleStrip
 from sspe.web.components.linked_view import LinkedView
 from sspe.web.components.photo_input import PhotoInput
@@ -25,7 +28,22 @@ from sspe.web.service import MAX_CHARACTERS, LocalizeService, Question, Report, 
 NO_PHRASE_MARKED = "No phrase is marked: click words of the sentence to make one."
 
 
-def build_localize(service: LocalizeService) -> None:
+@dataclass(frozen=True)
+class LocalizeTab:
+    """What another tab needs to show a photo in this one.
+
+    Attributes:
+        open_panel: state, the name of the open panel.
+        outputs: components that ``show`` fills.
+        show: (file of a photo, sentence, open panel) -> values of the outputs.
+    """
+
+    open_panel: gr.State
+    outputs: list
+    show: Callable[[Path, str, str], list]
+
+
+def build_localize(service: LocalizeService) -> LocalizeTab:
     """Components and the listeners between them.
 
     A visitor's session holds the last question and the name of the open panel. A panel is filled when it is opened, and
@@ -97,6 +115,13 @@ def build_localize(service: LocalizeService) -> None:
         updates = fill(question, "boxes") if panel == "boxes" else on_gpu(fill)(question, panel)
         return [str(example.photo), example.sentence, data, question, *updates]
 
+    def show_photo(file: Path, sentence: str, panel: str) -> list:
+        file = _served(file, photo.GRADIO_CACHE)
+        if not sentence:
+            return [str(file), "", None, None, *fill(None, panel)]
+        data, question = answer(service, Question(file, sentence))
+        return [str(file), sentence, data, question, *fill(question, panel)]
+
     def remember_sliders(question: Question | None, event: gr.EventData) -> Question | None:
         return question and replace(question, threshold=float(event.threshold), top_k=int(event.top_k))
 
@@ -127,6 +152,7 @@ def build_localize(service: LocalizeService) -> None:
     for tab, panel in ((seeing_tab, "seeing"), (taking_tab, "taking")):
         tab.select(on_gpu(opener(panel)), last_question, [open_panel, *panels], **quiet, **MODEL_EVENTS)
     add_endpoint(service, photo, sentence)
+    return LocalizeTab(open_panel, [photo, sentence, *result], show_photo)
 
 
 def answer(service: LocalizeService, question: Question, report: Report | None = None) -> tuple:
@@ -144,3 +170,10 @@ def answer(service: LocalizeService, question: Question, report: Report | None =
 def _example_answer(service: LocalizeService, example: Example) -> tuple:
     data, question = answer(service, Question(example.photo, example.sentence))
     return data | ({"message": example.note} if example.note else {}), question
+
+
+def _served(file: Path, cache: str) -> Path:
+    """A copy of a photo from which the page may show it, in a format that browsers know."""
+    if file.suffix.lower() in HEIC_SUFFIXES:
+        return Path(save_pil_to_cache(Image.fromarray(open_photo(file)), cache, format="jpeg"))
+    return Path(save_file_to_cache(file, cache))
