@@ -16,11 +16,12 @@ from sspe.indexing.manifest import FILE, FOLDER, Manifest, read_manifest
 from sspe.indexing.records import PhotoRecord
 from sspe.indexing.segments import Segment
 from sspe.localizer import UNSAVED, Localizer
+from sspe.models.localization import Located
 from sspe.searching.placing import apart
 from sspe.searching.query import Asked, asked_in
 from sspe.searching.results import FoundPhrase, Hit, SearchResult, SoughtPhrase
-from sspe.searching.scan import AGAIN, Sought
-from sspe.searching.searcher import Look, Query, Searcher
+from sspe.searching.scan import AGAIN, Ranked, Sought
+from sspe.searching.searcher import Query, Searcher
 from sspe.searching.unfitted import unfitted_search
 from sspe.vision.boxes import iou
 from sspe.vision.detections import THINGS
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 TOP = 50  # hits of a search, unless asked otherwise
 LIKE_THIS = "like this"  # what stands for the phrase where none was given
 _SAME_REGION = 0.7  # intersection over union from which a box given is taken to be a region that is kept
-_ENOUGH_MISSES = 25  # photos below the asked probability, one after the other, after which none is expected any more
 _TRIES = 3  # to open an index whose files a writer replaces meanwhile
 _LEAD = 0.05  # a score so much below the answer's makes another box e times less likely, as in sspe.models.calibration
 
@@ -243,37 +243,37 @@ class Collection:
     def _hits(
         self, wanted: Sequence[Asked], query: Query, others: Query | None, top: int, least: float | None
     ) -> tuple[list[Hit], int]:
-        """The hits, most probable first, and how many photos were left out for what they show as well."""
-        ranked = self._searcher.rank(query, max(top, AGAIN))
-        of_others = self._searcher.rank(others, 1) if others else None
+        """The hits, best first, and how many photos were left out for what they show as well."""
+        searcher = self._searcher
+        ranked = searcher.rank(query, max(top, AGAIN))
+        sure = searcher.probabilities(ranked.scores, query, ranked)
+        of_others = searcher.rank(others, 1) if others else None
         hits: list[Hit] = []
-        excluded = misses = 0
-        for place in ranked.places:
-            if len(hits) == top or misses == _ENOUGH_MISSES:
+        excluded = 0
+        for i, place in enumerate(ranked.places):
+            if len(hits) == top:
                 break
-            look = self._searcher.look(place, query, ranked)
-            found = _placed(wanted, look)
-            if found is None:
+            if sure is not None and sure[:, i].min() < least:
                 continue
-            if least is not None and min(p.probability for p in found) < least:
-                misses += 1
+            found = _placed(wanted, searcher.locate(place, query), None if sure is None else sure[:, i])
+            if found is None or (sure is not None and min(p.probability for p in found) < least):
                 continue
-            misses = 0
-            if others and self._shows(self._searcher.look(place, others, of_others), others):
+            if others and self._shows(place, others, of_others):
                 excluded += 1
                 continue
-            probability = None if look.probabilities is None else min(p.probability for p in found)
-            hits.append(self._hit(place, float(look.scores.mean()), probability, found))
-        if self.threshold is not None:
-            hits.sort(key=lambda hit: -hit.probability)
+            probability = None if sure is None else min(p.probability for p in found)
+            hits.append(self._hit(place, float(ranked.order[i]), probability, found))
         return hits, excluded
 
-    def _shows(self, look: Look, query: Query) -> bool:
+    def _shows(self, place: tuple[int, int, int], query: Query, ranked: Ranked) -> bool:
         """Whether a photo shows any of the phrases, of those whose words are known."""
-        sure, threshold = look.probabilities, self.threshold
+        sure, threshold = (
+            self._searcher.probabilities(self._searcher.scores([place], query), query, ranked),
+            self.threshold,
+        )
         if sure is None:  # nothing was fitted for searches: what the photo alone says, or nothing
-            sure, threshold = look.located.present, 0.5
-        return sure is not None and bool((sure[query.read.known] >= threshold).any())
+            sure, threshold = self._searcher.locate(place, query).present, 0.5
+        return sure is not None and bool((sure.reshape(-1)[query.read.known] >= threshold).any())
 
     def _hit(
         self, place: tuple[int, int, int], score: float, probability: float | None, found: tuple[FoundPhrase, ...]
@@ -328,9 +328,13 @@ class Collection:
         return None
 
 
-def _placed(wanted: Sequence[Asked], look: Look) -> tuple[FoundPhrase, ...] | None:
-    """Each phrase in a region of its own; None where the photo has not as many."""
-    located = look.located
+def _placed(
+    wanted: Sequence[Asked], located: Located, probabilities: np.ndarray | None
+) -> tuple[FoundPhrase, ...] | None:
+    """Each phrase in a region of its own; None where the photo has not as many.
+
+    ``probabilities`` (P,) are those of the phrases' own answers; one that has to take another box is less likely.
+    """
     boxes = [located.boxes[i, kept] for i, kept in enumerate(located.kept)]
     scores = [located.scores[i, kept] for i, kept in enumerate(located.kept)]
     chosen = apart(boxes, scores)
@@ -339,9 +343,9 @@ def _placed(wanted: Sequence[Asked], look: Look) -> tuple[FoundPhrase, ...] | No
     found = []
     for i, (phrase, c) in enumerate(zip(wanted, chosen, strict=True)):
         sure = None
-        if look.probabilities is not None:
+        if probabilities is not None:
             less = min(0.0, float(scores[i][c] - scores[i][0])) / _LEAD
-            sure = float(look.probabilities[i] * np.exp(less))
+            sure = float(probabilities[i] * np.exp(less))
         found.append(FoundPhrase(phrase.text, tuple(boxes[i][c].tolist()), float(scores[i][c]), sure))
     return tuple(found)
 

@@ -38,8 +38,7 @@ from sspe.text.words import words_of
 
 RANKS = (1, 5, 10)
 QUERIES = 1000  # phrases drawn at most
-LOOKED_AT = 50  # photos of a search that are looked at closely, as where a user asks for no other number
-FIT_QUERIES, FIT_ABSENT, FIT_LOOKED_AT = 500, 200, 30  # of a fit
+FIT_QUERIES, FIT_ABSENT, FIT_BEST = 800, 300, 50  # of a fit: phrases, phrases of what is not there, photos of each
 _TOGETHER = 500  # photos of a segment here
 
 
@@ -112,19 +111,18 @@ def candidates(
     own = _drawn(phrases_of(photos), FIT_QUERIES, rng)
     absent = _drawn([phrase for phrase in others if _unmentioned(phrase, mentioned)], FIT_ABSENT, rng)
     nonsense = list(FOR_FITS if fitting else TO_MEASURE)
-    evidence, shown, number, of_nonsense = [], [], [], []
+    evidence, shown, number = [], [], []
     for i, phrase in enumerate(progress([*own, *absent, *nonsense])):
         query = searcher.read([Asked(phrase)])
         if not query.read.known.all():
             continue  # nothing is found of it in any case
         ranked = searcher.rank(query)
         says = captions.show(phrase) if i < len(own) else np.zeros(len(photos))
-        for place in ranked.places[:FIT_LOOKED_AT]:
-            evidence.append(searcher.look(place, query, ranked).evidence[0])
-            shown.append(says[_number(place)])
-            number.append(i)
-            of_nonsense.append(i >= len(own) + len(absent))
-    return Candidates(np.array(evidence), np.array(shown), np.array(number), np.array(of_nonsense))
+        evidence.append(searcher.evidence(ranked.scores[:, :FIT_BEST], query, ranked)[0])
+        shown += [says[_number(place)] for place in ranked.places[:FIT_BEST]]
+        number += [i] * len(evidence[-1])
+    number = np.array(number)
+    return Candidates(np.concatenate(evidence), np.array(shown), number, number >= len(own) + len(absent))
 
 
 def measure_candidates(found: Candidates, fit: SearchFit) -> dict:

@@ -136,16 +136,25 @@ class Scanner:
                     estimate[start + places] = soft - hubs[start + places]
                 start += s.entry.stored
         found = np.argsort(-estimate, kind="stable")[: min(best, int(alive.sum()))]
-        return self._again(sought, found[np.isfinite(estimate[found])], with_hubs, sums)
+        return self._again(sought, found[np.isfinite(estimate[found])], sums)
 
-    def _again(self, sought: Sought, photos: np.ndarray, with_hubs: float, sums: np.ndarray) -> Ranked:
+    def scores(self, places: Sequence[tuple[int, int]], sought: Sought) -> np.ndarray:
+        """Scores (P, K) of K photos by all numbers of their regions, less what is taken off for hubs."""
+        return self._of_photos(replace(sought, numbers=sought.numbers @ self.coding.basis), places)
+
+    def _of_photos(self, sought: Sought, places: Sequence[tuple[int, int]]) -> np.ndarray:
+        scores, first = self._full(places, sought)
+        if not sought.soft:
+            return maximum(scores, first)
+        hubs = np.array([self.segments[s].hubness[place] for s, place in places], np.float32)
+        return soft_maximum(scores, first) - HUB_WEIGHT * hubs
+
+    def _again(self, sought: Sought, photos: np.ndarray, sums: np.ndarray) -> Ranked:
         """Score the photos, numbers counted through all segments, once more, by all numbers of their regions."""
         starts = np.concatenate([[0], np.cumsum([s.entry.stored for s in self.segments])])
         of_segment = np.searchsorted(starts, photos, side="right") - 1
         places = [(int(s), int(photo - starts[s])) for s, photo in zip(of_segment, photos, strict=True)]
-        scores, first = self._full(places, sought)
-        hubs = np.array([self.segments[s].hubness[place] for s, place in places], np.float32)
-        of_photo = (soft_maximum if sought.soft else maximum)(scores, first) - with_hubs * hubs
+        of_photo = self._of_photos(sought, places)
         order = np.argsort(-of_photo.mean(axis=0), kind="stable")
         return Ranked([(0, *places[i]) for i in order], of_photo[:, order], of_photo.mean(axis=0)[order], sums)
 

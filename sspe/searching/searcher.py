@@ -16,7 +16,6 @@ from sspe.models.localization import LocalizationModel, Located, ReadPhrases, Re
 from sspe.models.search_fit import SearchFit
 from sspe.searching.probability import search_evidence
 from sspe.searching.query import Asked
-from sspe.searching.ranking import HUB_WEIGHT, soft_maximum
 from sspe.searching.scan import AGAIN, Ranked, Scanner, Sought, merged
 from sspe.vision.boxes import scale
 
@@ -30,29 +29,14 @@ class Query:
         sought: as a scan needs them.
         tops: (P,) the calibration bank's 99.5th percentile; None without calibration.
         familiar: (P,) the best cosine with the training phrases; 0 where there are none.
+        names: (P,) 1 where a phrase names one of a detector's things, else 0.
     """
 
     read: ReadPhrases
     sought: Sought
     tops: np.ndarray | None
     familiar: np.ndarray
-
-
-@dataclass(frozen=True)
-class Look:
-    """P phrases in one photo, looked at closely.
-
-    Attributes:
-        located: their boxes.
-        scores: (P,) of the photo.
-        evidence: (P, F) for the search's probability; None without calibration.
-        probabilities: (P,), None where nothing was fitted.
-    """
-
-    located: Located
-    scores: np.ndarray
-    evidence: np.ndarray | None
-    probabilities: np.ndarray | None
+    names: np.ndarray
 
 
 class Searcher:
@@ -87,7 +71,8 @@ class Searcher:
             near = torch.nn.functional.normalize(known, dim=1)
             familiar = (learnt @ self._fit_basis @ near.T).amax(dim=1).numpy()
         tops = None if read.bank_scores is None else bank_top(read.bank_scores)
-        return Query(read, Sought(y[:, :size].numpy(), named), tops, familiar)
+        names = named.any(axis=1).astype(np.float32)
+        return Query(read, Sought(y[:, :size].numpy(), named), tops, familiar, names)
 
     def rank(self, query: Query | Sought, best: int = AGAIN) -> Ranked:
         """The best photos of all indexes; a place's first number counts the indexes' segments one after the other."""
@@ -116,16 +101,27 @@ class Searcher:
             things.max(axis=0, initial=0) if things.shape[1] else None,
         )
 
-    def look(self, place: tuple[int, int, int], query: Query, ranked: Ranked) -> Look:
-        """Look closely at a photo for the phrases of a query, of which ``ranked`` has the collection's figures."""
-        _, regions = self.photo(place)
-        located = self.model.locate_read(regions, query.read)
-        segment = self.scanners[place[0]].segments[place[1]]
-        soft = soft_maximum(located.scores, np.array([0, located.scores.shape[1]]))[:, 0]
-        scores = soft - HUB_WEIGHT * segment.hubness[place[2]]
-        if located.evidence is None:
-            return Look(located, scores, None, None)
-        standing = (scores - ranked.means) / ranked.deviations
-        evidence = search_evidence(located.evidence, located.present, scores, standing, ranked.priors, query.familiar)
-        probabilities = logistic(evidence, self.weights) if len(self.weights) else None
-        return Look(located, scores, evidence, probabilities)
+    def scores(self, places: Sequence[tuple[int, int, int]], query: Query) -> np.ndarray:
+        """Scores (P, K) of K photos, each as :meth:`rank` gives them."""
+        found = [self.scanners[index].scores([(number, row)], query.sought) for index, number, row in places]
+        return np.concatenate(found, axis=1) if found else np.zeros((len(query.familiar), 0), np.float32)
+
+    def evidence(self, scores: np.ndarray, query: Query, ranked: Ranked) -> np.ndarray | None:
+        """The evidence (P, K, F) of photo scores (P, K), see :mod:`sspe.searching.probability`.
+
+        ``ranked`` has the collection's figures for this query. None without calibration.
+        """
+        if query.tops is None:
+            return None
+        standing = (scores - ranked.means[:, None]) / ranked.deviations[:, None]
+        return search_evidence(scores, standing, ranked.priors, query.familiar, query.tops, query.names)
+
+    def probabilities(self, scores: np.ndarray, query: Query, ranked: Ranked) -> np.ndarray | None:
+        """How likely photos of the scores (P, K) show each phrase: (P, K); None where nothing was fitted."""
+        if not len(self.weights):
+            return None
+        return logistic(self.evidence(scores, query, ranked), self.weights)
+
+    def locate(self, place: tuple[int, int, int], query: Query) -> Located:
+        """Where the phrases of a query are in a photo."""
+        return self.model.locate_read(self.photo(place)[1], query.read)
