@@ -1,4 +1,4 @@
-"""Measure on annotated photos: ``sspe evaluate localization|retrieval|proposals|phrases --data ROOT``.
+"""Measure on annotated photos: ``sspe evaluate localization|retrieval|search|proposals|phrases --data ROOT``.
 
 Prints a table on standard output; --output writes the same figures as JSON, rates as fractions in 0..1.
 """
@@ -52,8 +52,14 @@ def parser() -> argparse.ArgumentParser:
             )
         kind.add_argument("--output", type=Path, metavar="FILE.json", help="write the figures as JSON")
         kind.add_argument("--quiet", action="store_true", help="no progress bar")
-        if name in ("localization", "retrieval"):
+        if name in ("localization", "retrieval", "search"):
             add_device_options(kind)
+        if name == "search":
+            kind.add_argument(
+                "--absent-from",
+                metavar="SPLIT",
+                help="judge the probability also on phrases of this split, such as train, that no photo here mentions",
+            )
         if name == "localization":
             _add_localization_options(kind)
         if name == "retrieval":
@@ -205,6 +211,18 @@ def _retrieval(options: argparse.Namespace) -> tuple[dict, str]:
     return measured, table(measured)
 
 
+def _search(options: argparse.Namespace) -> tuple[dict, str]:
+    from sspe.data import open_dataset
+    from sspe.evaluation.search import evaluate_search, table
+    from sspe.localizer import Localizer
+
+    photos = _photos(options)
+    others = open_dataset(options.data, options.absent_from, photos=options.photos) if options.absent_from else ()
+    localizer = Localizer.from_pretrained(options.checkpoint, options.device, options.precision)
+    measured = evaluate_search(localizer, photos, train=others, progress=progress_bar("search", options.quiet))
+    return measured, table(measured)
+
+
 def _proposals(options: argparse.Namespace) -> tuple[dict, str]:
     from sspe.checkpoint import find_checkpoint, load_checkpoint
     from sspe.evaluation.proposals import draw_curve, evaluate_proposals, table
@@ -232,6 +250,7 @@ MEASURES = {  # name -> what measures it, and what `--help` says of it
         "R@1/5/10 of a checkpoint, by type, size and resolution, and how good its probabilities are",
     ),
     "retrieval": (_retrieval, "R@1/5/10 and median rank from photos to sentences, back, and from sentence to sentence"),
+    "search": (_search, "a phrase searched in all photos: R@1/5/10, mAP, right boxes, nonsense, the probability"),
     "proposals": (_proposals, "recall of Edge Boxes at 50 to 1,000 boxes, and the time they take"),
     "phrases": (_phrases, "precision, recall and F1 of the extracted noun phrases"),
 }
