@@ -127,6 +127,8 @@ def candidates(
         evidence.append(searcher.evidence(ranked.scores[:, :FIT_BEST], query, ranked)[0])
         shown += [says[_number(place)] for place in ranked.places[:FIT_BEST]]
         number += [i] * len(evidence[-1])
+    if not evidence:
+        raise DataError("Of the phrases of these photos the model knows no word, so nothing can be fitted on them.")
     number = np.array(number)
     of_nonsense = number >= len(own) + len(absent)
     return Candidates(np.concatenate(evidence), np.array(shown), number, of_nonsense, len(nonsense))
@@ -172,6 +174,7 @@ def evaluate_search(
     *,
     train: Sequence[AnnotatedPhoto] = (),
     queries: int = QUERIES,
+    frozen: FrozenFeatures | None = None,
     progress: Progress = without_progress,
 ) -> dict:
     """Search for phrases of the photos among all of them and measure; `sspe evaluate search` from Python.
@@ -179,6 +182,7 @@ def evaluate_search(
     Args:
         localizer: what is measured. Its proposals of the photos are kept in the cache folder.
         train: training photos; their phrases that no photo here mentions stand for what is not there.
+        frozen: features of a backbone that is not trained, kept in the cache folder; None computes them.
         queries: phrases of two or more words that are drawn at most, and half as many of one word.
 
     Returns:
@@ -201,7 +205,7 @@ def evaluate_search(
     single = _drawn([phrase for phrase in phrases if len(words_of(phrase)) < 2], queries // 2, rng)
     if not several:
         raise DataError("The chosen photos have no phrase of two words with a box to search for; choose others.")
-    with searched(model, fit, photos, store, progress) as searcher:
+    with searched(model, fit, photos, store, progress, frozen) as searcher:
         boxes = _boxes_of(photos)
         found = {
             phrase: _searched_for(searcher, phrase, photos, boxes[phrase]) for phrase in progress(several + single)

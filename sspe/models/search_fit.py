@@ -13,6 +13,7 @@ import torch
 
 HEADROOM = 1.25  # a number may be so many times as large as the largest of the bank before it is cut
 LEVELS = 127  # of a signed byte
+FINEST = 32  # times finer than the coarsest scale is the finest: finer ones would gain nothing, and cut what is unusual
 
 
 @dataclass(frozen=True)
@@ -48,4 +49,5 @@ def principal_directions(vectors: torch.Tensor, count: int) -> torch.Tensor:
 
 def scales_of(vectors: torch.Tensor) -> torch.Tensor:
     """What 1 of a signed byte stands for, (D,), so that vectors (N, D) and somewhat larger ones fit in."""
-    return vectors.abs().amax(dim=0).clamp(min=1e-6) * HEADROOM / LEVELS
+    largest = vectors.abs().amax(dim=0).clamp(min=1e-6)
+    return largest.clamp(min=float(largest.max()) / FINEST) * HEADROOM / LEVELS

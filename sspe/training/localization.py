@@ -37,6 +37,7 @@ from sspe.training.localization_data import WATCHED, LocalizationData
 from sspe.training.loop import Run, train_epochs, write_measures
 from sspe.training.optimiser import make_optimiser
 from sspe.training.recipes import LocalizationRecipe
+from sspe.training.search import fit_search
 from sspe.training.source import Source
 from sspe.training.start import take_weights
 from sspe.vision.boxes import iou
@@ -97,6 +98,7 @@ def _calibrate(
 ) -> dict:
     """Fit the probabilities, measure, and write the checkpoint with both; returns the measures."""
     measured = calibrate(model, train, val, store, lambda photos: run.bar(photos, "val"), frozen)
+    measured |= fit_search(model, train, val, store, lambda work: run.bar(work, "search"), frozen)
     write_measures(model, about, measured, run)
     if "present" in measured:
         draw_reliability({name: measured[name] for name in ("confidence", "present")}, run.output / "reliability.png")

@@ -31,6 +31,7 @@ log = logging.getLogger("sspe.train")
 KEPT, DESCRIBED = 192, 128  # numbers of a region, and of what box refinement reads: with more no box is better
 PHRASES = 1024  # that tell hubs
 DESCRIBED_PHOTOS = 100
+LEAST = 0.1  # threshold: one photo in ten is right
 NONSENSE_FOUND = 0.05  # the threshold is where so much of the nonsense still finds something
 
 
@@ -100,8 +101,8 @@ def _hub_phrases(
 
 
 def _threshold(probabilities: np.ndarray, query: np.ndarray, nonsense: np.ndarray) -> float:
-    """The probability from which a photo counts as found: so that hardly any nonsense finds one, at least 0.2."""
+    """The probability from which a photo counts as found: so that hardly any nonsense finds one, and LEAST at least."""
     best = [probabilities[query == q].max() for q in np.unique(query[nonsense])]
     if not best:
         return 0.5
-    return float(np.clip(np.quantile(best, 1 - NONSENSE_FOUND) + 0.01, 0.2, 0.8))
+    return float(np.clip(np.quantile(best, 1 - NONSENSE_FOUND) + 0.01, LEAST, 0.8))
