@@ -42,11 +42,13 @@ def localizer():
 @pytest.fixture(scope="session")
 def address(localizer):
     """Address of the page."""
+    from fake_collection import FakeCollection
     from serving import served
 
+    from sspe.web.library import Library
     from sspe.web.page import build_app
 
-    with served(build_app(localizer)) as url:
+    with served(build_app(localizer, library=Library(localizer, build=FakeCollection.build))) as url:
         yield url
 
 

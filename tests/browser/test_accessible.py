@@ -25,6 +25,35 @@ def correct_phrases(page):
     page.get_by_role("button", name="Correct phrases").click()
 
 
+def search(page):
+    open_panel(page, "Search", ".se-tile img")
+    page.locator(".se-field").fill("a man")
+    page.locator(".se-field").press("Enter")
+    page.locator(".se-field").fill("- a horse")
+    page.locator(".se-field").press("Enter")
+    expect(page.locator(".se-chip")).to_have_count(2)
+    page.locator(".se-drop").first.click()
+    page.locator(".se-field").fill("a cat")
+    expect(page.locator(".se-tile")).to_have_count(1)
+    page.get_by_role("button", name="Select cat.jpg").click()
+
+
+def find_nothing(page):
+    page.locator(".se-field").fill("a zorblax")
+    expect(page.locator(".se-message:visible")).to_be_visible()
+
+
+def look(page):
+    page.locator(".se-field").fill("a cat")
+    expect(page.locator(".se-tile")).to_have_count(1)
+    page.get_by_role("button", name="Show the whole photo: cat.jpg").click()
+    expect(page.locator(".se-look img")).to_be_visible()
+
+
+def stop_looking(page):
+    page.get_by_role("button", name="Close").click()
+
+
 def fail(page):
     page.get_by_role("tab", name="Localize").click()
     open_panel(page, "Boxes", ".lv-box")
@@ -38,6 +67,10 @@ STATES = {
     "correcting": correct_phrases,
     "sees": lambda page: open_panel(page, "What it sees", ".sv-grid"),
     "take away": lambda page: open_panel(page, "Take it away", ".cb-block"),
+    "search": search,
+    "nothing found": find_nothing,
+    "whole photo": look,
+    "closed again": stop_looking,
     "about": lambda page: open_panel(page, "About", ".ab svg"),
     "message": fail,
 }

@@ -161,7 +161,7 @@ const onKey = (e) => {
 
 const look = (at) => {
   if (!tiles[at]) return;
-  current = at;
+  dialog.at = at;
   const tile = tiles[at];
   const close = on(button('se-tool', 'Close'), 'click', () => dialog.close());
   const localize = on(button('se-tool', 'Localize in this photo'), 'click', () => { dialog.close(); choose(tile); });

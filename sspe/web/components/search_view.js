@@ -1,6 +1,7 @@
 const PAGE = 60;         // tiles at first, and so many more each time
 let chips = [];          // {without, text} of a phrase, {without, photo, box, name} of a region
 let least = null;        // per cent asked of each phrase; null: the checkpoint's own
+let drawnChips = '[]';
 let order = 'best';
 let top = PAGE;
 let own = '';            // their key, while the others are shown as well
@@ -69,6 +70,9 @@ const dropChip = (chip) => {
 };
 
 const drawChips = () => {
+  const now = JSON.stringify(chips);
+  if (now === drawnChips) return;  // what has the focus keeps it when an answer comes
+  drawnChips = now;
   chipList.replaceChildren();
   const wanted = texts(false);
   for (const chip of chips) {
@@ -163,10 +167,10 @@ on(list, 'focusin', e => {
 });
 on(dialog, 'keydown', e => {
   const step = {ArrowRight: 1, ArrowLeft: -1}[e.key];
-  if (step) look(current + step);
+  if (step) look(dialog.at + step);
   if (e.key === ' ' && e.target.tagName !== 'BUTTON') { e.preventDefault(); dialog.close(); }
 });
-on(dialog, 'close', () => go(current));
+on(dialog, 'close', () => go(dialog.at));  // the browser itself goes back to where it was opened
 on(dialog, 'click', e => { if (e.target === dialog) dialog.close(); });
 
 const drawShelves = () => {
