@@ -41,7 +41,7 @@ def search(visit):
 
 
 def names(page):
-    return page.locator(".se-name").all_inner_texts()
+    return page.locator(".se-tile").evaluate_all("nodes => nodes.map(node => node.tile.name)")
 
 
 def look_for(page, words, count):
@@ -150,6 +150,7 @@ def test_order_by_date_is_among_the_hits(search):
     order = search.get_by_label("Order of the photos")
     order.select_option("newest")
     assert names(search) == ["dog and ball 2021.png", "dog 2019.png", "dog and leash and tree.png"]
+    expect(search.locator(".se-name").first).to_have_text("2021-05-01 dog and ball 2021.png")
     order.select_option("oldest")
     assert names(search) == ["dog 2019.png", "dog and ball 2021.png", "dog and leash and tree.png"]
 

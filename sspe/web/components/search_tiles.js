@@ -66,7 +66,6 @@ const tileNode = (tile) => {
   item.tile = tile;
   const pick = button('se-pick', undefined, spoken(tile));
   pick.tabIndex = -1;
-  pick.setAttribute('aria-description', 'Enter localizes in this photo, Space shows it whole, x selects it.');
   if (tile.figure) pick.append(make('span', 'se-figure', tile.figure));
   const mark = button('se-mark', '✓', 'Select ' + tile.name);
   const whole = button('se-open', '⤢', 'Show the whole photo: ' + tile.name);

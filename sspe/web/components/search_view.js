@@ -135,7 +135,7 @@ const problem = make('p', 'se-message failed');
 problem.setAttribute('role', 'alert');
 const message = make('p', 'se-message');
 const list = make('ul', 'se-wall');
-list.setAttribute('aria-label', 'Photos');
+list.setAttribute('aria-label', 'Photos: arrows move, Space shows one whole, x selects it, Enter localizes in it');
 const more = button('se-tool', 'Show more');
 const skipped = make('details', 'se-skipped');
 const dialog = make('dialog', 'se-look');
@@ -193,7 +193,8 @@ const drawShelves = () => {
 };
 
 const drawHint = () => {
-  hint.replaceChildren('Enter keeps a phrase, a minus before it leaves out what shows it. ');
+  hint.replaceChildren('Enter keeps a phrase, a minus before it leaves out what shows it. ',
+    make('span', 'se-keys', 'Among the photos: arrows, Space, x, Enter. '));
   if (!wall.suggestions.length) return;
   hint.append('Try ');
   for (const words of wall.suggestions) hint.append(on(button('se-try', words), 'click', () => {
@@ -221,6 +222,8 @@ const drawTiles = () => {
   if (order !== 'best') hits.sort((a, b) => !a.date - !b.date || (order === 'newest' ? -1 : 1) * (a.date < b.date ? -1 : a.date > b.date));
   tiles = hits.map(tile => kept.get(tile.id)?.tile || tile);
   list.replaceChildren(...tiles.map(tile => kept.get(tile.id) || tileNode(tile)));
+  for (const node of list.children) node.querySelector('.se-name').textContent =
+    (order !== 'best' && node.tile.date ? node.tile.date.slice(0, 10) + ' ' : '') + node.tile.name;
   current = Math.max(0, tiles.findIndex(tile => tile.photo === focused));
   const filtered = tiles.length < wall.hits.length;
   count.textContent = wall.kind === 'all' ? plural(wall.photos, 'photo')

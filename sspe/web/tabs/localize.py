@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.processing_utils import save_file_to_cache, save_pil_to_cache
 from PIL import Image
 
-from sspe.errors import SspeError
+from sspe.errors import PhotoError, SspeError
 from sspe.vision.photo import HEIC_SUFFIXES, open_photo
 from sspe.web.components.example_strip import ExampleStrip
 from sspe.web.components.linked_view import LinkedView
@@ -35,7 +35,7 @@ class LocalizeTab:
     Attributes:
         open_panel: state, the name of the open panel.
         outputs: components that ``show`` fills.
-        show: (file of a photo, sentence, open panel) -> values of the outputs.
+        show: (file of a photo, sentence, open panel) -> values of the outputs. Raises PhotoError.
     """
 
     open_panel: gr.State
@@ -173,7 +173,10 @@ def _example_answer(service: LocalizeService, example: Example) -> tuple:
 
 
 def _served(file: Path, cache: str) -> Path:
-    """A copy of a photo from which the page may show it, in a format that browsers know."""
+    """A copy of a photo from which the page may show it, in a format that browsers know. Raises PhotoError."""
     if file.suffix.lower() in HEIC_SUFFIXES:
         return Path(save_pil_to_cache(Image.fromarray(open_photo(file)), cache, format="jpeg"))
-    return Path(save_file_to_cache(file, cache))
+    try:
+        return Path(save_file_to_cache(file, cache))
+    except OSError as error:
+        raise PhotoError(f"{file.name} could not be read ({error.strerror}); index the photos again.") from None

@@ -66,9 +66,10 @@ def build_search(library: Library, localize: LocalizeTab, tabs: gr.Tabs) -> None
     def open_photo(panel: str, event: gr.EventData) -> list:
         try:
             _, file = library.shelf(str(event.key or SHARED)).photo(event.photo)
+            shown = localize.show(file, str(event.sentence or ""), panel)
         except SspeError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        return [gr.Tabs(selected="localize"), *localize.show(file, str(event.sentence or ""), panel)]
+        return [gr.Tabs(selected="localize"), *shown]
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     view.submit(on_gpu(ask), None, view, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
