@@ -43,7 +43,8 @@ def kept_of(
     codes, rows = coding.encode(embeddings[:, :size], described, relative)
     things = np.round(embeddings[:, size:].clip(0, 1) * 255).astype(np.uint8)
     hub = hubness(coding.numbers(codes, rows), things.astype(np.float32) / 255, phrases)
-    return CodedPhoto(record, codes, rows, things, hub)
+    seen = np.zeros(0) if regions.seen is None else regions.seen
+    return CodedPhoto(record, codes, rows, things, hub, seen.astype(np.float16))
 
 
 def check_checkpoint(index: Path, manifest: Manifest, checkpoint: str) -> None:

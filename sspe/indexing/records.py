@@ -41,6 +41,7 @@ class CodedPhoto:
         rows: (R, W) uint8.
         things: (R, T) uint8, 255 where the detector is sure to see the thing; T is 0 without a detector.
         hubness: how near it lies to phrases in general: a score, taken off those of a search in part.
+        seen: (T,) float16, 0..1, the best the detector sees of each thing anywhere in the photo.
     """
 
     record: PhotoRecord
@@ -48,3 +49,4 @@ class CodedPhoto:
     rows: np.ndarray
     things: np.ndarray
     hubness: float
+    seen: np.ndarray

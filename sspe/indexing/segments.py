@@ -11,6 +11,7 @@ into memory; rows and things are mapped, and come off the disk when a search nee
     rows     (R, W) uint8    of the best photos a search reads these, each a single stretch of the file
     first    (N + 1,) int64  the first region of each of N photos, and R
     hubness  (N,) float32
+    seen     (N, T) float16  the best the detector sees of each thing anywhere in the photo
     sums     (N,) uint32     CRC-32 of each photo's rows, compared when they are first read
 """
 
@@ -31,8 +32,8 @@ from sspe.errors import CollectionError
 from sspe.files import atomic_write
 from sspe.indexing.records import CodedPhoto, PhotoRecord
 
-_ARRAYS = ("codes", "things", "rows", "first", "hubness", "sums")
-_READ_WHOLE = ("codes", "things", "first", "hubness", "sums")  # what the segment's checksum is of
+_ARRAYS = ("codes", "things", "rows", "first", "hubness", "seen", "sums")
+_READ_WHOLE = ("codes", "things", "first", "hubness", "seen", "sums")  # what the segment's checksum is of
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def write_segment(folder: Path, photos: Sequence[CodedPhoto]) -> SegmentEntry:
         "rows": np.concatenate([photo.rows for photo in photos]),
         "first": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         "hubness": np.array([photo.hubness for photo in photos], np.float32),
+        "seen": np.stack([photo.seen for photo in photos]),
         "sums": np.array([zlib.crc32(photo.rows) for photo in photos], np.uint32),
     }
     file = folder / f"{name}.safetensors"
@@ -102,7 +104,7 @@ class Segment:
     Attributes:
         entry: as the manifest names it.
         records: place in the file -> record, of the photos that are still there.
-        codes, first, hubness: arrays in memory, as above.
+        codes, first, hubness, seen: arrays in memory, as above.
         things, rows: mapped ones.
     """
 
@@ -118,8 +120,8 @@ class Segment:
         if _checksum(header, start, file) != entry.checksum:
             raise damaged(file)
         arrays = {name: _mapped(file, header[name], start) for name in _ARRAYS}
-        self.codes, self.first, self.hubness, self._sums = (
-            np.array(arrays[name]) for name in ("codes", "first", "hubness", "sums")
+        self.codes, self.first, self.hubness, self.seen, self._sums = (
+            np.array(arrays[name]) for name in ("codes", "first", "hubness", "seen", "sums")
         )
         self.things, self.rows = arrays["things"], arrays["rows"]
         self._checked = np.zeros(entry.stored, bool)
@@ -138,7 +140,8 @@ class Segment:
         regions = slice(self.first[place], self.first[place + 1])
         things = np.ascontiguousarray(self.things[:, regions].T)
         rows = np.array(self.photo_rows(place))
-        return CodedPhoto(self.records[place], self.codes[regions], rows, things, float(self.hubness[place]))
+        record, hubness = self.records[place], float(self.hubness[place])
+        return CodedPhoto(record, self.codes[regions], rows, things, hubness, self.seen[place])
 
 
 def damaged(file: Path) -> CollectionError:
@@ -174,7 +177,7 @@ def _header(file: Path) -> tuple[dict, int]:
 
 
 def _mapped(file: Path, described: dict, start: int) -> np.ndarray:
-    types = {"I8": np.int8, "U8": np.uint8, "U32": np.uint32, "I64": np.int64, "F32": np.float32}
+    types = {"I8": np.int8, "U8": np.uint8, "U32": np.uint32, "I64": np.int64, "F16": np.float16, "F32": np.float32}
     shape = tuple(described["shape"])
     if not np.prod(shape):
         return np.zeros(shape, types[described["dtype"]])

@@ -98,7 +98,7 @@ class Searcher:
             boxes,
             torch.from_numpy(embeddings).to(device),
             None if described is None else torch.from_numpy(described).to(device),
-            things.max(axis=0, initial=0) if things.shape[1] else None,
+            kept.seen.astype(np.float32) if len(kept.seen) else None,
         )
 
     def scores(self, places: Sequence[tuple[int, int, int]], query: Query) -> np.ndarray:

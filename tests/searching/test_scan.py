@@ -32,7 +32,8 @@ def collection(coding, tmp_path_factory):
         codes, rows = coding.encode(x, None, np.zeros((regions, 4)))
         things = (rng.random((regions, THINGS)) * 255 * (rng.random((regions, THINGS)) < 0.2)).astype(np.uint8)
         record = PhotoRecord(f"{number}.jpg", 0, 0, 0, "", 10, 10, None, 1)
-        photos.append(CodedPhoto(record, codes, rows, things, float(rng.random() / 10)))
+        seen = np.zeros(things.shape[1], np.float16)
+        photos.append(CodedPhoto(record, codes, rows, things, float(rng.random() / 10), seen))
     segments = [Segment(folder, write_segment(folder, part)) for part in (photos[:120], photos[120:])]
     return photos, segments
 
