@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from sspe.errors import CollectionError, SspeError
 from sspe.indexing import build as indexing
-from sspe.indexing.embedding import check_checkpoint, check_searchable, open_coding
-from sspe.indexing.manifest import FILE, FOLDER, Manifest, read_manifest
+from sspe.indexing.embedding import check_searchable, open_coding
+from sspe.indexing.manifest import FOLDER, Manifest
+from sspe.indexing.opening import indexes_at, open_index
 from sspe.indexing.records import PhotoRecord
-from sspe.indexing.segments import Segment
 from sspe.localizer import UNSAVED, Localizer
-from sspe.models.localization import Located
-from sspe.searching.placing import apart
+from sspe.searching.placing import placed
+from sspe.searching.qdrant import ask, export
 from sspe.searching.query import Asked, asked_in
 from sspe.searching.results import FoundPhrase, Hit, SearchResult, SoughtPhrase
 from sspe.searching.scan import AGAIN, Ranked, Sought
@@ -28,6 +28,8 @@ from sspe.vision.detections import THINGS
 from sspe.vision.photo import open_photo
 
 if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
     from sspe.indexing.build import Built, Report
     from sspe.localizer import PhotoSource
     from sspe.vision.boxes import Box
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 TOP = 50  # hits of a search, unless asked otherwise
 LIKE_THIS = "like this"  # what stands for the phrase where none was given
 _SAME_REGION = 0.7  # intersection over union from which a box given is taken to be a region that is kept
-_TRIES = 3  # to open an index whose files a writer replaces meanwhile
-_LEAD = 0.05  # a score so much below the answer's makes another box e times less likely, as in sspe.models.calibration
 
 
 class Collection:
@@ -58,7 +58,7 @@ class Collection:
         self._places: dict[tuple[Path, str], tuple[int, int, int]] = {}
         opened = []
         for number, index in enumerate(self._indexes):
-            manifest, segments = _opened(index, localizer.identity)
+            manifest, segments = open_index(index, localizer.identity)
             coding = open_coding(index, manifest)
             self._manifests.append(manifest)
             live = []
@@ -109,7 +109,7 @@ class Collection:
         target = home / f"part-{part[0]}-of-{part[1]}" if part else home
         fit = localizer.model.search or unfitted_search(localizer.model)
         built = indexing.build(localizer.model, localizer.identity, fit, Path(folder), target, report, part)
-        return cls(_indexes_at(home), localizer, built)
+        return cls(indexes_at(home), localizer, built)
 
     @classmethod
     def open(cls, folder_or_index: str | Path, localizer: Localizer | None = None) -> Collection:
@@ -123,9 +123,9 @@ class Collection:
             CollectionError: there is no index, or it is of another checkpoint or version, or damaged.
         """
         home = Path(folder_or_index)
-        if not _indexes_at(home) and _indexes_at(home / FOLDER):
+        if not indexes_at(home) and indexes_at(home / FOLDER):
             home = home / FOLDER
-        indexes = _indexes_at(home)
+        indexes = indexes_at(home)
         if not indexes:
             raise CollectionError(f"There is no index at {home}; make one with `sspe index {folder_or_index}`.")
         return cls(indexes, _checked(localizer or Localizer.from_pretrained()))
@@ -157,6 +157,7 @@ class Collection:
         without: str | Sequence[str] = (),
         top: int = TOP,
         at_least: float | None = None,
+        qdrant: tuple[QdrantClient, str] | None = None,
     ) -> SearchResult:
         """The photos that show all the phrases, each in a region of its own.
 
@@ -166,6 +167,8 @@ class Collection:
             without: phrases that photos must not show; left out is what shows them as likely as a hit would.
             top: so many hits at most.
             at_least: the probability, 0..1, of each phrase. None is the checkpoint's own threshold, 0 shows all.
+            qdrant: a client and the name of what :meth:`to_qdrant` made: Qdrant proposes the photos, approximately, in
+                place of the scan; what the probability takes from all photos is estimated from the first thousand.
 
         Returns:
             A result, most probable hits first. Its hits are empty where nothing of the kind was found, and where the
@@ -192,14 +195,34 @@ class Collection:
             least = None
         hits, excluded = [], 0
         if query.read.known.all() and self.photos:
-            hits, excluded = self._hits(wanted, query, others, top, least)
+            hits, excluded = self._hits(wanted, query, others, top, least, qdrant)
         sought = [
             SoughtPhrase(a.text, a.without, bool(known))
             for group, read in ((wanted, query), (unwanted, others))
             if read is not None
             for a, known in zip(group, read.read.known, strict=True)
         ]
-        return self._result(hits, sought, began, least, excluded)
+        return self._result(hits, sought, began, least, excluded, exact=qdrant is None)
+
+    def to_qdrant(self, client: QdrantClient, name: str) -> int:
+        """Export every region as a point of a new Qdrant collection, grouped by photo; returns the number of points.
+
+        Raises:
+            CollectionError: Qdrant has a collection of this name already.
+            MissingPackageError: qdrant-client is not installed.
+        """
+        size = self._searcher.scanners[0].coding.basis.shape[1] + self._things
+        return export(client, name, size, self._exported())
+
+    def _exported(self) -> Iterator[tuple[str, PhotoRecord, np.ndarray, np.ndarray]]:
+        for (root, path), place in self._places.items():
+            record, regions = self._searcher.photo(place)
+            yield (
+                str(root / path),
+                record,
+                self._searcher.turned(regions.embeddings.float().cpu().numpy()),
+                regions.boxes,
+            )
 
     def like(
         self,
@@ -241,11 +264,23 @@ class Collection:
         return self._result(hits, [SoughtPhrase(LIKE_THIS)], began, None, 0)
 
     def _hits(
-        self, wanted: Sequence[Asked], query: Query, others: Query | None, top: int, least: float | None
+        self,
+        wanted: Sequence[Asked],
+        query: Query,
+        others: Query | None,
+        top: int,
+        least: float | None,
+        qdrant: tuple[QdrantClient, str] | None,
     ) -> tuple[list[Hit], int]:
         """The hits, best first, and how many photos were left out for what they show as well."""
         searcher = self._searcher
-        ranked = searcher.rank(query, max(top, AGAIN))
+        if qdrant is None:
+            ranked = searcher.rank(query, max(top, AGAIN))
+        else:
+            files = {str(root / path): place for (root, path), place in self._places.items()}
+            vectors = searcher.turned(query.read.embeddings.float().cpu().numpy())
+            proposed = ask(*qdrant, vectors, max(top, AGAIN))
+            ranked = searcher.rank_only([files[key] for key in proposed if key in files], query)
         sure = searcher.probabilities(ranked.scores, query, ranked)
         of_others = searcher.rank(others, 1) if others else None
         hits: list[Hit] = []
@@ -255,7 +290,7 @@ class Collection:
                 break
             if sure is not None and sure[:, i].min() < least:
                 continue
-            found = _placed(wanted, searcher.locate(place, query), None if sure is None else sure[:, i])
+            found = placed(wanted, searcher.locate(place, query), None if sure is None else sure[:, i])
             if found is None or (sure is not None and min(p.probability for p in found) < least):
                 continue
             if others and self._shows(place, others, of_others):
@@ -283,12 +318,18 @@ class Collection:
         return Hit(record.path, root / record.path, record.width, record.height, record.date, score, probability, found)
 
     def _result(
-        self, hits: Sequence[Hit], phrases: Sequence[SoughtPhrase], began: float, least: float | None, excluded: int
+        self,
+        hits: Sequence[Hit],
+        phrases: Sequence[SoughtPhrase],
+        began: float,
+        least: float | None,
+        excluded: int,
+        exact: bool = True,
     ) -> SearchResult:
         milliseconds = 1000 * (time.perf_counter() - began)
         count = len(self.photos)
         return SearchResult(
-            tuple(hits), tuple(phrases), count, count, milliseconds, True, least, dict(self.skipped), excluded
+            tuple(hits), tuple(phrases), count, count, milliseconds, exact, least, dict(self.skipped), excluded
         )
 
     def _record(self, place: tuple[int, int, int]) -> PhotoRecord:
@@ -326,50 +367,6 @@ class Collection:
             if path == Path(photo).as_posix() or root / path == Path(photo):
                 return root, path
         return None
-
-
-def _placed(
-    wanted: Sequence[Asked], located: Located, probabilities: np.ndarray | None
-) -> tuple[FoundPhrase, ...] | None:
-    """Each phrase in a region of its own; None where the photo has not as many.
-
-    ``probabilities`` (P,) are those of the phrases' own answers; one that has to take another box is less likely.
-    """
-    boxes = [located.boxes[i, kept] for i, kept in enumerate(located.kept)]
-    scores = [located.scores[i, kept] for i, kept in enumerate(located.kept)]
-    chosen = apart(boxes, scores)
-    if chosen is None:
-        return None
-    found = []
-    for i, (phrase, c) in enumerate(zip(wanted, chosen, strict=True)):
-        sure = None
-        if probabilities is not None:
-            less = min(0.0, float(scores[i][c] - scores[i][0])) / _LEAD
-            sure = float(probabilities[i] * np.exp(less))
-        found.append(FoundPhrase(phrase.text, tuple(boxes[i][c].tolist()), float(scores[i][c]), sure))
-    return tuple(found)
-
-
-def _indexes_at(home: Path) -> list[Path]:
-    """The index at a place and its parts: whichever are there."""
-    places = [home, *sorted(home.glob("part-*-of-*"))]
-    return [place for place in places if (place / FILE).is_file()]
-
-
-def _opened(index: Path, checkpoint: str) -> tuple[Manifest, list[Segment]]:
-    """The manifest and its segments; once more where a writer has replaced files between the two."""
-    for last in reversed(range(_TRIES)):
-        manifest = read_manifest(index)
-        check_checkpoint(index, manifest, checkpoint)
-        try:
-            return manifest, [Segment(index, entry) for entry in manifest.segments]
-        except FileNotFoundError as error:
-            if not last:
-                name = Path(error.filename).name
-                raise CollectionError(
-                    f"The index {index} lacks the file {name}; run `sspe index` on the folder again."
-                ) from None
-    raise AssertionError
 
 
 def _checked(localizer: Localizer) -> Localizer:

@@ -7,11 +7,37 @@ from itertools import product
 
 import numpy as np
 
+from sspe.models.calibration import TEMPERATURE
+from sspe.models.localization import Located
+from sspe.searching.query import Asked
+from sspe.searching.results import FoundPhrase
 from sspe.vision.boxes import iou
 
 SAME = 0.7  # intersection over union from which two boxes are the same one
 CANDIDATES = 5  # boxes of a phrase that are tried
 _COMBINATIONS = 4000  # beyond them phrases choose one after the other
+
+
+def placed(
+    wanted: Sequence[Asked], located: Located, probabilities: np.ndarray | None
+) -> tuple[FoundPhrase, ...] | None:
+    """Each phrase in a region of its own; None where the photo has not as many.
+
+    ``probabilities`` (P,) are those of the phrases' own answers; one that has to take another box is less likely.
+    """
+    boxes = [located.boxes[i, kept] for i, kept in enumerate(located.kept)]
+    scores = [located.scores[i, kept] for i, kept in enumerate(located.kept)]
+    chosen = apart(boxes, scores)
+    if chosen is None:
+        return None
+    found = []
+    for i, (phrase, c) in enumerate(zip(wanted, chosen, strict=True)):
+        sure = None
+        if probabilities is not None:
+            less = min(0.0, float(scores[i][c] - scores[i][0])) / TEMPERATURE
+            sure = float(probabilities[i] * np.exp(less))
+        found.append(FoundPhrase(phrase.text, tuple(boxes[i][c].tolist()), float(scores[i][c]), sure))
+    return tuple(found)
 
 
 def apart(boxes: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> list[int] | None:

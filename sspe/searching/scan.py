@@ -95,6 +95,10 @@ class Scanner:
             numkong.dots_pack(s.codes, dtype="int8") if numkong and len(s.codes) else None for s in segments
         ]
 
+    def sample(self) -> Scanner:
+        """The first segment alone."""
+        return Scanner(self.segments[:1], self.coding, self.live[:1])
+
     def rank(self, sought: Sought, best: int = AGAIN, tops: np.ndarray | None = None) -> Ranked:
         """The best photos; where several things are sought, those that fit all of them on average.
 

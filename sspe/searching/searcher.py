@@ -79,6 +79,13 @@ class Searcher:
         sought, tops = (query.sought, query.tops) if isinstance(query, Query) else (query, None)
         return merged([scanner.rank(sought, best, tops) for scanner in self.scanners], best)
 
+    def rank_only(self, places: Sequence[tuple[int, int, int]], query: Query) -> Ranked:
+        """Some photos, best first; the collection's figures are estimated from the first segment of each index."""
+        sums = merged([scanner.sample().rank(query.sought, 1, query.tops) for scanner in self.scanners], 1).sums
+        scores = self.scores(places, query)
+        order = np.argsort(-scores.mean(axis=0), kind="stable")
+        return Ranked([places[i] for i in order], scores[:, order], scores.mean(axis=0)[order], sums)
+
     def photo(self, place: tuple[int, int, int]) -> tuple[PhotoRecord, Regions]:
         """The record of a photo, and its regions as they are kept, in its pixels."""
         index, number, row = place
@@ -100,6 +107,11 @@ class Searcher:
             None if described is None else torch.from_numpy(described).to(device),
             kept.seen.astype(np.float32) if len(kept.seen) else None,
         )
+
+    def turned(self, embeddings: np.ndarray) -> np.ndarray:
+        """Embeddings (N, E + T) in the first index's basis, (N, K + T), where a dot product is the same."""
+        size, basis = self.model.settings.network.embedding, self.scanners[0].coding.basis
+        return np.concatenate([embeddings[:, :size] @ basis, embeddings[:, size:]], axis=1)
 
     def scores(self, places: Sequence[tuple[int, int, int]], query: Query) -> np.ndarray:
         """Scores (P, K) of K photos, each as :meth:`rank` gives them."""

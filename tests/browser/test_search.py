@@ -198,6 +198,8 @@ def test_ranges_by_mouse(search):
     assert selected(search) == sorted(NAMES)[1:5]
     search.get_by_role("button", name="Select none").click()
     assert selected(search) == []
+    search.get_by_role("button", name="Select all").click()
+    assert selected(search) == sorted(NAMES)
 
 
 def test_the_whole_photo_on_hover(search):

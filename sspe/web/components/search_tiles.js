@@ -127,7 +127,8 @@ const drawSelection = () => {
     : 'Export all ' + tiles.length.toLocaleString('en') + ':';
   saving.classList.toggle('off', !tiles.length);
   for (const choice of saving.querySelectorAll('button')) choice.disabled = !tiles.length;
-  none.hidden = !picked;
+  all.textContent = picked ? 'Select none' : 'Select all';
+  all.disabled = !tiles.length;
 };
 
 const go = (to, extend) => {

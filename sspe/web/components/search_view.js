@@ -125,12 +125,11 @@ const ordering = make('select', 'se-order');
 for (const [value, words] of [['best', 'Best first'], ['newest', 'Newest first'], ['oldest', 'Oldest first']])
   ordering.append(new Option(words, value));
 ordering.setAttribute('aria-label', 'Order of the photos');
-const all = button('se-tool', 'Select all');
-const none = button('se-tool', 'Select none');
+const all = button('se-tool se-all', 'Select all');
 const saving = part('span', 'se-saving', make('span', 'se-what'));
 for (const [kind, words] of [['paths', 'Paths'], ['coco', 'COCO'], ['zip', 'ZIP']])
   saving.append(on(button('se-tool', words, 'Export: ' + words), 'click', () => save(kind)));
-const tools = part('div', 'se-row', bar, ordering, all, none, saving);
+const tools = part('div', 'se-row', bar, ordering, all, saving);
 const problem = make('p', 'se-message failed');
 problem.setAttribute('role', 'alert');
 const message = make('p', 'se-message');
@@ -140,7 +139,7 @@ const more = button('se-tool', 'Show more');
 const skipped = make('details', 'se-skipped');
 const dialog = make('dialog', 'se-look');
 root.append(shelves, form, chipList, hint, tools, line, problem, message, list, more, skipped, dialog);
-for (const node of [problem, message, none, more, skipped, chipList]) node.hidden = true;
+for (const node of [problem, message, more, skipped, chipList]) node.hidden = true;
 
 on(form, 'submit', e => { e.preventDefault(); takeTyped(); });
 on(add, 'click', takeTyped);
@@ -156,8 +155,11 @@ on(field, 'keydown', e => {
   if (e.key === 'ArrowDown' && tiles.length) { e.preventDefault(); go(current); }
 });
 on(ordering, 'change', () => { order = ordering.value; drawTiles(); });
-on(all, 'click', () => { for (const tile of tiles) chosen.add(tile.photo); drawSelection(); });
-on(none, 'click', () => { chosen.clear(); drawSelection(); all.focus(); });
+on(all, 'click', () => {
+  if (tiles.some(tile => chosen.has(tile.photo))) chosen.clear();
+  else for (const tile of tiles) chosen.add(tile.photo);
+  drawSelection();
+});
 on(more, 'click', () => { top += PAGE; send(); });
 on(list, 'keydown', onKey);
 on(list, 'keyup', e => { if (e.key === ' ' && e.target.classList.contains('se-pick')) e.preventDefault(); });
