@@ -42,7 +42,7 @@ class Regions:
     boxes: np.ndarray
     embeddings: torch.Tensor
     described: torch.Tensor | None
-    seen: np.ndarray | None = None
+    seen: Seen | None = None
 
     @property
     def nbytes(self) -> int:
@@ -63,6 +63,7 @@ class Located:
         evidence: (P, F) float32, see :mod:`sspe.models.calibration`; None, as the next two, without calibration.
         confidence: (P,) probability that the first box is right, if the photo shows the phrase.
         present: (P,) probability that the photo shows the phrase.
+        seen: what the detector sees of the things that the phrases name; None without a detector.
     """
 
     scores: np.ndarray
@@ -72,6 +73,7 @@ class Located:
     evidence: np.ndarray | None = None
     confidence: np.ndarray | None = None
     present: np.ndarray | None = None
+    seen: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -230,12 +232,14 @@ class LocalizationModel(nn.Module):
             first = np.where(np.arange(len(row)) == answer, np.inf, row)
             kept.append(nms(places, first))
             agreement.append(agreed)
-        if self.calibration is None:
-            return Located(scores, boxes, tuple(kept), known)
         seen = None if phrases.named is None else self._seen(regions, phrases)
+        if self.calibration is None:
+            return Located(scores, boxes, tuple(kept), known, seen=seen)
         area = regions.width * regions.height
         evidence = evidence_of(phrases.bank_scores, scores, boxes, kept, agreement, area, seen)
-        return Located(scores, boxes, tuple(kept), known, evidence, *self.calibration.probabilities(evidence))
+        return Located(
+            scores, boxes, tuple(kept), known, evidence, *self.calibration.probabilities(evidence), seen=seen
+        )
 
     def _seen(self, regions: Regions, phrases: "ReadPhrases") -> Seen:
         """What the detector sees of the things that each phrase names."""

@@ -21,6 +21,15 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(overlap, together, out=np.zeros_like(overlap), where=together > 0)
 
 
+def shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How much of every box of ``a`` (N, 4) lies in every box of ``b`` (M, 4): (N, M), 0..1; 0 of one without area."""
+    corner1 = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
+    corner2 = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    overlap = np.clip(corner2 - corner1, 0, None).prod(axis=2)
+    whole = area(a)[:, None]
+    return np.divide(overlap, whole, out=np.zeros_like(overlap), where=whole > 0)
+
+
 def area(boxes: np.ndarray) -> np.ndarray:
     """Areas (N,) in square pixels of boxes (N, 4); an inverted box has area 0."""
     return np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(axis=-1)

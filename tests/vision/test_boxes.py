@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sspe.vision.boxes import area, clip, consensus, flip, iou, nms, scale, union
+from sspe.vision.boxes import area, clip, consensus, flip, iou, nms, scale, shared, union
 
 NONE = np.zeros((0, 4), np.float32)
 
@@ -11,6 +11,11 @@ NONE = np.zeros((0, 4), np.float32)
 def test_iou_of_no_boxes():
     one = np.array([[0, 0, 2, 2]])
     assert iou(NONE, one).shape == (0, 1) and iou(one, NONE).shape == (1, 0) and iou(NONE, NONE).shape == (0, 0)
+
+
+def test_how_much_of_a_box_lies_in_another():
+    boxes = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [20, 20, 20, 30]], np.float32)
+    np.testing.assert_allclose(shared(boxes, boxes[:2]), [[1, 0.5], [1, 1], [0, 0]])
 
 
 def test_iou_by_hand():
