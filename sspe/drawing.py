@@ -54,9 +54,12 @@ def _luminance(color: str) -> float:
 
 @dataclass(frozen=True)
 class DrawnPhrase:
-    """One phrase to draw: box in pixels of the photo, words, the figure beside them, and whether it is doubtful."""
+    """One phrase to draw: its boxes in pixels of the photo, words, the figure beside them, and whether it is doubtful.
 
-    box: Box
+    The label stands at the highest box.
+    """
+
+    boxes: Sequence[Box]
     text: str
     figure: str
     doubtful: bool
@@ -65,8 +68,9 @@ class DrawnPhrase:
 def draw_phrases(photo: np.ndarray, phrases: Sequence[DrawnPhrase]) -> Image.Image:
     """A photo (H, W, 3) uint8 RGB with numbered boxes and labels as a new PIL image of the same size.
 
-    Lines and letters grow with the photo. Labels keep off each other where the photo has room for that. A doubtful
-    phrase is grey and dashed, and its number has a question mark.
+    All boxes of a phrase have its colour, and one label names them. Lines and letters grow with the photo. Labels keep
+    off each other where the photo has room for that. A doubtful phrase is grey and dashed, and its number has a
+    question mark.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -76,12 +80,14 @@ def draw_phrases(photo: np.ndarray, phrases: Sequence[DrawnPhrase]) -> Image.Ima
     font = ImageFont.load_default(size=max(11, round(max(image.size) / 42)))
     colors = [DOUBTFUL if phrase.doubtful else phrase_color(i) for i, phrase in enumerate(phrases)]
     for i in sorted(range(len(phrases)), key=lambda i: not phrases[i].doubtful):
-        (_draw_dashed_box if phrases[i].doubtful else _draw_box)(draw, phrases[i].box, colors[i], line)
+        for box in phrases[i].boxes:
+            (_draw_dashed_box if phrases[i].doubtful else _draw_box)(draw, box, colors[i], line)
     taken: list[Box] = []
     for index, (phrase, color) in enumerate(zip(phrases, colors, strict=True)):
         number = f"{index + 1}?" if phrase.doubtful else f"{index + 1}"
         text = f"{number}  {shorten(phrase.text)}  {phrase.figure}"
-        taken.append(_draw_label(draw, phrase.box, text, color, font, taken))
+        highest = min(phrase.boxes, key=lambda box: box[1])
+        taken.append(_draw_label(draw, highest, text, color, font, taken))
     return image
 
 

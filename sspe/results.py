@@ -42,6 +42,12 @@ class LocalizedPhrase:
 
     ``box`` and ``score`` are those of ``candidates[0]``; the others follow, best score first.
 
+    ``boxes`` are those of the single things, best first, where the phrase speaks of several ("two dogs", "people"):
+    as many as it says, or as are found; ``box`` frames them all. Of one thing they are ``(box,)``.
+
+    ``chosen_by``: the words that told the thing from others of its kind, such as "on the left" or "biggest"; None
+    where no such words stand there.
+
     ``present`` is the probability that the photo shows the phrase at all, and ``confidence`` the probability that
     ``box`` is right if it does (intersection over union with what a person would draw of at least 0.5). Both are None
     where the checkpoint was not calibrated, and where ``known`` is False.
@@ -61,6 +67,12 @@ class LocalizedPhrase:
     present: float | None = None
     negated: bool = False
     known: bool = True
+    boxes: tuple[Box, ...] = ()
+    chosen_by: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.boxes:
+            object.__setattr__(self, "boxes", (self.box,))
 
     @property
     def label(self) -> str:
@@ -103,7 +115,8 @@ class Localization:
         ``score`` is a cosine, -1 to 1, or 0 to 1 with a similarity network; ``confidence`` the probability, 0 to 1,
         that the box is right if the photo shows the phrase; ``present`` that it does. The last two are None (null in
         JSON) without calibration and where ``known`` is false: the model does not know the word. ``negated`` is true
-        where the sentence denies the phrase ("no hat").
+        where the sentence denies the phrase ("no hat"). ``boxes`` are those of the single things where it speaks of
+        several, else ``box`` alone; ``chosen_by`` the words that chose one of several, or None.
         """
         return {
             "width": self.width,
@@ -118,6 +131,8 @@ class Localization:
                     "negated": phrase.negated,
                     "known": phrase.known,
                     "box": _plain_box(phrase.box),
+                    "boxes": [_plain_box(box) for box in phrase.boxes],
+                    "chosen_by": phrase.chosen_by,
                     "score": _plain_score(phrase.score),
                     "confidence": _plain_probability(phrase.confidence),
                     "present": _plain_probability(phrase.present),
@@ -150,18 +165,20 @@ class Localization:
                 figure = f"{phrase.score:.2f}"
             else:
                 figure = format_probability(phrase.present)
-            drawn.append(DrawnPhrase(phrase.box, phrase.label, figure, phrase.is_doubtful(threshold)))
+            drawn.append(DrawnPhrase(phrase.boxes, phrase.label, figure, phrase.is_doubtful(threshold)))
         return draw_phrases(self.photo, drawn)
 
 
 def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) -> dict[str, Any]:
     """Several localizations as one COCO annotation dictionary.
 
-    A category is a phrase text; phrases of the same text share it. ``bbox`` is x, y, width, height in pixels of the
-    original photo; ``score`` is that of its box, see above; ``start`` and ``end`` cut the phrase out of its image's
-    ``sentence``. ``negated`` is true where the sentence denies the phrase, ``known`` false where the model does not
-    know its word. ``confidence`` and ``present``, probabilities as in :class:`LocalizedPhrase`, are there where they
-    are known.
+    An annotation is one of a phrase's ``boxes``: of three dogs there are three, which share all figures and ``phrase``,
+    the phrase's number in its sentence, from 0. A category is a phrase text; phrases of the same text share it.
+
+    ``bbox`` is x, y, width, height in pixels of the original photo; ``score`` is that of the phrase's ``box``, see
+    above; ``start`` and ``end`` cut the phrase out of its image's ``sentence``. ``negated`` is true where the sentence
+    denies the phrase, ``known`` false where the model does not know its word. ``confidence`` and ``present``,
+    probabilities as in :class:`LocalizedPhrase`, are there where they are known, and ``chosen_by`` where words chose.
 
     Args:
         localizations: one per photo (or one per photo and sentence).
@@ -185,26 +202,32 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
                 "sentence": localization.sentence,
             }
         )
-        for phrase in localization.phrases:
-            x1, y1, x2, y2 = _plain_box(phrase.box)
-            width, height = round(x2 - x1, 2), round(y2 - y1, 2)
+        for number, phrase in enumerate(localization.phrases):
             sure = {"confidence": phrase.confidence, "present": phrase.present}
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": categories.setdefault(phrase.text, len(categories) + 1),
-                    "bbox": [x1, y1, width, height],
-                    "area": round(width * height, 2),
-                    "iscrowd": 0,
-                    "score": _plain_score(phrase.score),
-                    **{name: _plain_probability(value) for name, value in sure.items() if value is not None},
-                    "start": phrase.start,
-                    "end": phrase.end,
-                    "negated": phrase.negated,
-                    "known": phrase.known,
-                }
-            )
+            about = {
+                "score": _plain_score(phrase.score),
+                **{name: _plain_probability(value) for name, value in sure.items() if value is not None},
+                "phrase": number,
+                "start": phrase.start,
+                "end": phrase.end,
+                "negated": phrase.negated,
+                "known": phrase.known,
+                **({} if phrase.chosen_by is None else {"chosen_by": phrase.chosen_by}),
+            }
+            for box in phrase.boxes:
+                x1, y1, x2, y2 = _plain_box(box)
+                width, height = round(x2 - x1, 2), round(y2 - y1, 2)
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": image_id,
+                        "category_id": categories.setdefault(phrase.text, len(categories) + 1),
+                        "bbox": [x1, y1, width, height],
+                        "area": round(width * height, 2),
+                        "iscrowd": 0,
+                        **about,
+                    }
+                )
     return {
         "images": images,
         "annotations": annotations,

@@ -49,9 +49,30 @@ def test_numpy_numbers_become_plain_ones():
     found = Localization("x", 5, 5, (phrase,), np.zeros((5, 5, 3), np.uint8)).to_dict()
     assert json.loads(json.dumps(found))["phrases"][0] == {
         "text": "x", "start": 0, "end": 1, "head": "x", "negated": False, "known": True,
-        "box": [1.1, 2.2, 3.3, 4.4], "score": 0.3, "confidence": None, "present": None,
+        "box": [1.1, 2.2, 3.3, 4.4], "boxes": [[1.1, 2.2, 3.3, 4.4]], "chosen_by": None,
+        "score": 0.3, "confidence": None, "present": None,
         "candidates": [{"box": [1.1, 2.2, 3.3, 4.4], "score": 0.3}],
     }  # fmt: skip
+
+
+def test_several_things_have_a_box_each():
+    localization = _localization()
+    boxes = ((10.0, 20.0, 60.0, 90.0), (110.0, 20.5, 160.0, 90.0))
+    men = replace(localization.phrases[0], boxes=boxes)
+    dog = replace(localization.phrases[1], chosen_by="on the left")
+    several = replace(localization, phrases=(men, dog, localization.phrases[2]))
+    plain = json.loads(json.dumps(several.to_dict()))["phrases"]
+    assert plain[0]["boxes"] == [list(box) for box in boxes] and plain[0]["box"] == list(boxes[0])
+    assert [phrase["chosen_by"] for phrase in plain] == [None, "on the left", None]
+    assert plain[1]["boxes"] == [plain[1]["box"]]  # one thing, one box
+    coco = several.to_coco("a.png")["annotations"]
+    assert [annotation["phrase"] for annotation in coco] == [0, 0, 1, 2]
+    assert [annotation["bbox"] for annotation in coco[:2]] == [[10, 20, 50, 70], [110, 20.5, 50, 69.5]]
+    assert len({annotation["id"] for annotation in coco}) == 4
+    assert coco[2]["chosen_by"] == "on the left" and "chosen_by" not in coco[0]
+    drawn, one = np.array(several.draw()), np.array(localization.draw())
+    color = np.array(rgb(phrase_color(0)))
+    assert (drawn[25:85, 108:115] == color).all(axis=2).any() and not (one[25:85, 108:115] == color).all(axis=2).any()
 
 
 def test_probabilities_are_plain_numbers_or_null():

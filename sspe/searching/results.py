@@ -89,7 +89,10 @@ class Hit:
         """The photo with a box and a label for each phrase, a new PIL image of its size. Raises PhotoError."""
         drawn = [
             DrawnPhrase(
-                p.box, p.text, f"{p.score:.2f}" if p.probability is None else format_probability(p.probability), False
+                (p.box,),
+                p.text,
+                f"{p.score:.2f}" if p.probability is None else format_probability(p.probability),
+                False,
             )
             for p in self.phrases
         ]
