@@ -12,8 +12,10 @@ from sspe.data.caches import FeatureStore, FrozenFeatures
 from sspe.data.records import AnnotatedPhoto
 from sspe.evaluation.absent import AbsentPhrase
 from sspe.evaluation.progress import Progress, without_progress
+from sspe.models.answering import answer
 from sspe.models.localization import LocalizationModel, Located, Regions
-from sspe.text.context import ALONE, Context
+from sspe.phrases.asked import ask as ask_of
+from sspe.text.context import ALONE
 from sspe.vision.boxes import iou
 from sspe.vision.photo import open_photo
 
@@ -56,6 +58,7 @@ class PhraseResult:
         scores: (R,) float32, in the same order.
         kept: indices into ``ious`` that stay after non-maximum suppression at 0.5, in the same order.
         any_iou: overlap of the answer with the nearest of the phrase's own boxes.
+        boxes_f1: of the boxes given for the single things, where the phrase has several boxes of its own; else None.
         alone_iou: overlap with the merged box of the answer that the phrase gets without its sentence.
         floors: overlap of the whole photo and of the centred box.
         judged, judged_alone: how sure the model is of the two answers.
@@ -75,6 +78,7 @@ class PhraseResult:
     any_iou: float
     alone_iou: float
     floors: tuple[float, float]
+    boxes_f1: float | None = None
     judged: Judged = field(default_factory=Judged)
     judged_alone: Judged = field(default_factory=Judged)
 
@@ -166,7 +170,7 @@ def _results_of(model: LocalizationModel, photo: AnnotatedPhoto, regions: Region
     frame = (regions.width, regions.height)
     phrases = [(s, p) for s in photo.sentences for p in s.phrases if len(p.boxes)]
     texts = [p.text for _, p in phrases]
-    located = model.locate(regions, texts, [Context.of(s.text, p.start, p.end) for s, p in phrases])
+    located, things = answer(model, regions, [ask_of(s.text, p.start, p.end) for s, p in phrases])
     distinct = sorted(set(texts))  # without its sentence a phrase is the same in all of them
     alone = model.locate(regions, distinct)
     floors = floor_boxes(*frame)
@@ -177,7 +181,7 @@ def _results_of(model: LocalizationModel, photo: AnnotatedPhoto, regions: Region
         order = np.concatenate([[first], by_score[by_score != first]])  # the answer, then the others by score
         rank = np.argsort(order)  # the inverse permutation: the place of each region
         j = distinct.index(phrase.text)
-        answer, answer_alone = located.boxes[i, first], alone.boxes[j, alone.kept[j][0]]
+        given, given_alone = located.boxes[i, first], alone.boxes[j, alone.kept[j][0]]
         whole, centred = iou(phrase.box, floors)[0]
         results.append(
             PhraseResult(
@@ -187,19 +191,35 @@ def _results_of(model: LocalizationModel, photo: AnnotatedPhoto, regions: Region
                 text=phrase.text,
                 types=phrase.types,
                 right=phrase.box,
-                answer=answer,
+                answer=given,
                 frame=frame,
                 ious=iou(phrase.box, located.boxes[i, order])[0],
                 scores=located.scores[i, order],
                 kept=rank[located.kept[i]],
-                any_iou=float(iou(answer, phrase.boxes).max()),
-                alone_iou=float(iou(phrase.box, answer_alone)[0, 0]),
+                any_iou=float(iou(given, phrase.boxes).max()),
+                alone_iou=float(iou(phrase.box, given_alone)[0, 0]),
                 floors=(whole, centred),
+                boxes_f1=f1(things[i], phrase.boxes) if len(phrase.boxes) > 1 else None,
                 judged=Judged.of(located, i),
                 judged_alone=Judged.of(alone, j),
             )
         )
     return results
+
+
+def f1(given: np.ndarray, annotated: np.ndarray) -> float:
+    """F1 of the boxes given (K, 4) for the things annotated (B, 4): 2 x right / (K + B), 0..1.
+
+    Best first, each takes the free annotated box that it overlaps most, and is right from an intersection over union
+    of 0.5 on; an annotated box is taken once.
+    """
+    overlap, right = iou(given, annotated), 0
+    for row in range(len(given)):
+        nearest = int(overlap[row].argmax())
+        if overlap[row, nearest] >= THRESHOLD:
+            right += 1
+            overlap[:, nearest] = -1
+    return 2 * right / (len(given) + len(annotated))
 
 
 def floor_boxes(width: int, height: int) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 A phrase is found when its box overlaps its merged box (the union of its boxes) by an intersection over union of 0.5 or
 more. Phrases without a box are left out. A phrase with two types counts in both. Every phrase is read in its sentence,
-as a user's would be; what the same phrase gives without it is measured beside.
+as a user's would be; what the same phrase gives without it is measured beside. Of phrases with several boxes the boxes
+of the single things are measured, too: F1 at an intersection over union of 0.5, the mean over phrases.
 
 :mod:`sspe.evaluation.ranking` measures as the paper does.
 """
@@ -94,6 +95,12 @@ def table(measured: dict) -> str:
             apart = group.get("present_auroc")
             note = "" if apart is None else f"   present AUROC {apart:.3f}"
             lines.append(f"  {name:26}{rates}{ap}{group['phrases']:9}{note}")
+    if several := m.get("several"):
+        lines.append(
+            f"{several['phrases']} phrases with several boxes: F1 of the boxes given {100 * several['boxes_f1']:.2f}, "
+            f"R@1 of the merged box {100 * several['recall_at_1_merged']:.2f}, "
+            f"of any of them {100 * several['recall_at_1_any_box']:.2f}"
+        )
     lines.append(row("floor: whole photo", [m["floor_whole_photo"]]))
     lines.append(row("floor: centred 0.8 box", [m["floor_centred_box"]]))
     lines.append(row("mean IoU of the answers", [m["mean_iou"]]))

@@ -44,6 +44,7 @@ def measure_localization(
         "by_size": {name: _group(found) for name, found in _by_size(results).items()},
         "by_resolution": {name: _group(found) for name, found in _by_resolution(results, full_size).items()},
         "by_head": _by_head(results, absent, seen_heads),
+        "several": _several(results),
         "floor_whole_photo": rate(r.floors[0] >= THRESHOLD for r in results),
         "floor_centred_box": rate(r.floors[1] >= THRESHOLD for r in results),
         "phrases": len(results),
@@ -108,6 +109,19 @@ def _by_size(results: Sequence[PhraseResult]) -> dict[str, list[PhraseResult]]:
         share = float(area(r.right)) / (r.frame[0] * r.frame[1])
         groups[next(name for name, end in SIZES.items() if share < end)].append(r)
     return {name: found for name, found in groups.items() if found}
+
+
+def _several(results: Sequence[PhraseResult]) -> dict:
+    """Of the phrases with several boxes of their own: how well the boxes given frame the single things, and all."""
+    found = [r for r in results if r.boxes_f1 is not None]
+    if not found:
+        return {}
+    return {
+        "boxes_f1": float(np.mean([r.boxes_f1 for r in found])),
+        "recall_at_1_merged": rate(r.ious[0] >= THRESHOLD for r in found),
+        "recall_at_1_any_box": rate(r.any_iou >= THRESHOLD for r in found),
+        "phrases": len(found),
+    }
 
 
 def heads_of(photos: Iterable[AnnotatedPhoto]) -> set[str]:

@@ -10,7 +10,7 @@ from PIL import Image
 from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase, AnnotatedSentence
 from sspe.errors import DataError
 from sspe.evaluation.absent import AbsentPhrase
-from sspe.evaluation.answers import Judged, localize_annotated
+from sspe.evaluation.answers import Judged, f1, localize_annotated
 from sspe.evaluation.localization import table
 from sspe.evaluation.measures import measure_localization
 from sspe.evaluation.probabilities import measure_probability
@@ -211,6 +211,15 @@ def test_the_measure_by_hand(photo):
     assert "in its sentence" in measured["protocol"]
 
 
+def test_single_things_by_hand(photo):
+    man, hat, _ = localize_annotated(Scores(), [photo], STORE)[0]
+    assert man.boxes_f1 is None and hat.boxes_f1 == 0  # one box was annotated; two, and neither is the whole photo
+    annotated = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], np.float32)
+    given = np.array([[0, 0, 10, 9], [1, 0, 10, 10], [41, 0, 50, 10]], np.float32)
+    assert f1(given, annotated) == pytest.approx(2 * 2 / 6)  # the second would take what the first has taken
+    assert f1(annotated[:1], annotated) == pytest.approx(2 / 4) and f1(given + 100, annotated) == 0
+
+
 # Text
 
 
@@ -235,6 +244,10 @@ def test_json_and_table(photo):
     assert rows["full-size photos"] == ["33.33", "100.00", "3"]
     assert rows["floor: whole photo"] == ["66.67"] and rows["floor: centred 0.8 box"] == ["0.00"]
     assert rows["mean IoU of the answers"] == ["36.00"]
+    several = (
+        "1 phrases with several boxes: F1 of the boxes given 0.00, R@1 of the merged box 0.00, of any of them 0.00"
+    )
+    assert several in table(measured)
     assert list(rows)[5] == "people"  # the most frequent type first
     assert table(measured).startswith("3 phrases of 1 photos; merged box")
 
