@@ -85,7 +85,10 @@ class FakeLocalizer:
             sure = (max(0.2, 0.81 - 0.1 * index), max(0.004, 0.96 - 0.25 * index)) if self.calibrated else (None, None)
             sure = sure if known else (None, None)
             span = (phrase.text, phrase.start, phrase.end, phrase.head)
-            found.append(LocalizedPhrase(*span, candidates[0].box, candidates[0].score, candidates, *sure, known=known))
+            best = candidates[0]
+            several = phrase.head.endswith("s") and phrase.text.startswith(("the two", "The two"))
+            boxes = tuple(tuple(map(float, box)) for box in view.regions.boxes[[0, 4]]) if several else (best.box,)
+            found.append(LocalizedPhrase(*span, best.box, best.score, candidates, *sure, known=known, boxes=boxes))
         return Localization(sentence, width, height, tuple(found), view.photo)
 
     def similarities(self, view: FakeView, sentence: str, phrases: Sequence) -> np.ndarray:

@@ -13,7 +13,8 @@ const unlikely = (mark) => mark.present !== null && 100 * mark.present < thresho
 const doubtful = (mark) => unlikely(mark) || !mark.known;
 const howSure = (mark) => mark.known ? ' ' + mark.figures[0].text : '';  // an unknown word has its question mark
 const label = (mark) => mark.key + (doubtful(mark) ? '?' : '');
-const spoken = (mark) => (unlikely(mark) ? 'probably not in this photo, ' : '') + mark.spoken;
+const spoken = (mark) => [...(unlikely(mark) ? ['probably not in this photo'] : []), mark.spoken,
+  ...(mark.note ? [mark.note] : [])].join(', ');
 
 const tint = (node, color, ink) => {
   node.style.setProperty('--c', color);
@@ -47,15 +48,19 @@ const drawPhoto = (photo) => {
     });
   }
   for (const mark of view.phrases) {
-    const box = make('button', 'lv-box' + (mark.raised ? ' raised' : '') + (mark.flush_right ? ' right' : ''));
-    control(box, mark, 'Box ' + mark.key + ': ' + mark.text + ', ' + spoken(mark));
-    box.type = 'button';
-    put(box, mark.place).style.zIndex = mark.layer + 1;
-    box.style.setProperty('--shift', mark.shift);
-    const tag = make('span', 'lv-tag', label(mark));
-    tag.append(make('span', '', ' ' + mark.text + howSure(mark)));
-    box.append(tag);
-    photo.append(box);
+    mark.frames.forEach((frame, index) => {
+      const style = 'lv-box' + (frame.raised ? ' raised' : '') + (frame.flush_right ? ' right' : '');
+      // A phrase is one stop for the keyboard and one name for who hears the page, however many boxes it has.
+      const box = index ? linked(make('span', style), mark)
+        : control(button(style), mark, 'Box ' + mark.key + ': ' + mark.text + ', ' + spoken(mark));
+      if (index) box.ariaHidden = 'true';
+      put(box, frame.place).style.zIndex = frame.layer + 1;
+      box.style.setProperty('--shift', frame.shift);
+      const tag = make('span', 'lv-tag', label(mark));
+      if (!index) tag.append(make('span', '', ' ' + mark.text + howSure(mark)));
+      box.append(tag);
+      photo.append(box);
+    });
   }
 };
 
@@ -166,7 +171,9 @@ const drawTable = (table) => {
   const body = table.createTBody();
   for (const mark of view.phrases) {
     const row = linked(body.insertRow(), mark);
-    row.insertCell().append(numberNode(label(mark)), mark.text);
+    const named = row.insertCell();
+    named.append(numberNode(label(mark)), mark.text);
+    if (mark.note) named.append(make('span', 'lv-note', mark.note));
     if (!mark.known) {
       const cell = row.insertCell();
       cell.colSpan = view.columns.length;
@@ -183,7 +190,7 @@ const drawTable = (table) => {
     if (extra) row.insertCell().append(make('span', 'lv-raw', mark.score));
     const pixels = row.insertCell();
     pixels.className = 'lv-pixels';
-    pixels.append(mark.pixels);
+    for (const box of mark.pixels) pixels.append(make('span', 'lv-corners', box));
   }
 };
 

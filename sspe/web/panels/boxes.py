@@ -64,6 +64,25 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """One box of a phrase as it is drawn.
+
+    Attributes:
+        place: where.
+        layer: stacking order; a smaller box lies above a larger one, so that both can be reached.
+        raised: its tag sits above the box (False: inside, the photo ends there).
+        flush_right: its tag hangs on the right corner, so that it never leaves the photo.
+        shift: how many tags of earlier boxes sit at the same corner.
+    """
+
+    place: Place
+    layer: int
+    raised: bool
+    flush_right: bool
+    shift: int
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A further box that a phrase may mean, and its score as text."""
 
@@ -84,13 +103,10 @@ class PhraseMark:
         figures: one per column of figures, none where the word is not known; the first stands beside the phrase, too.
         score: of its box, as text.
         spoken: the figures in words, for those who hear the page.
-        pixels: its box as text, whole pixels of the original photo.
-        place: its box.
+        note: how many boxes it has, where several, and the words that chose the one; empty where there is neither.
+        pixels: its boxes as text, whole pixels of the original photo.
+        frames: its boxes, best first.
         candidates: the boxes that come next, best first.
-        layer: stacking order; a smaller box lies above a larger one, so that both can be reached.
-        raised: its tag sits above the box (False: inside, the photo ends there).
-        flush_right: its tag hangs on the right corner, so that it never leaves the photo.
-        shift: how many tags of earlier phrases sit at the same corner.
     """
 
     key: str
@@ -104,13 +120,10 @@ class PhraseMark:
     figures: tuple[Figure, ...]
     score: str
     spoken: str
-    pixels: str
-    place: Place
+    note: str
+    pixels: tuple[str, ...]
+    frames: tuple[Frame, ...]
     candidates: tuple[Candidate, ...]
-    layer: int
-    raised: bool
-    flush_right: bool
-    shift: int
 
 
 def view_data(localization: Localization, preview: str, message: str = "", corrected: bool = False) -> dict[str, Any]:
@@ -202,42 +215,55 @@ def phrase_marks(localization: Localization) -> list[PhraseMark]:
     phrases = localization.phrases
     size = localization.width, localization.height
     calibrated = is_calibrated(localization)
-    places = [Place.of(phrase.box, *size) for phrase in phrases]
-    largest_first = sorted(range(len(phrases)), key=lambda i: -places[i].width * places[i].height)
-    marks: list[PhraseMark] = []
-    corners: list[tuple[float, float, bool]] = []  # where tags hang: x, y in per cent of the photo, on the right?
-    for index, (phrase, place) in enumerate(zip(phrases, places, strict=True)):
-        flush_right = place.left > 60
-        corner = (place.left + place.width if flush_right else place.left, place.top, flush_right)
-        color = phrase_color(index)
-        figures = _figures(phrase, calibrated)
-        marks.append(
-            PhraseMark(
-                key=str(index + 1),
-                text=phrase.label,
-                start=phrase.start,
-                end=phrase.end,
-                color=color,
-                ink=ink_on(color),
-                known=phrase.known,
-                present=None if phrase.present is None else float(phrase.present),
-                figures=figures,
-                score=format_score(phrase.score),
-                spoken=_spoken(figures, calibrated) if phrase.known else UNKNOWN_WORD,
-                pixels=", ".join(str(round(float(value))) for value in phrase.box),
-                place=place,
-                candidates=tuple(
-                    Candidate(Place.of(c.box, *size), format_score(c.score))
-                    for c in phrase.candidates[1:SHOWN_CANDIDATES]
-                ),
-                layer=largest_first.index(index) + 1,
-                raised=place.top > TAG_HEIGHT,
-                flush_right=flush_right,
-                shift=sum(_collide(corner, other) for other in corners),
-            )
+    frames = _frames(localization)
+    return [
+        PhraseMark(
+            key=str(index + 1),
+            text=phrase.label,
+            start=phrase.start,
+            end=phrase.end,
+            color=phrase_color(index),
+            ink=ink_on(phrase_color(index)),
+            known=phrase.known,
+            present=None if phrase.present is None else float(phrase.present),
+            figures=(figures := _figures(phrase, calibrated)),
+            score=format_score(phrase.score),
+            spoken=_spoken(figures, calibrated) if phrase.known else UNKNOWN_WORD,
+            note=_note(phrase),
+            pixels=tuple(", ".join(str(round(float(value))) for value in box) for box in phrase.boxes),
+            frames=frames[index],
+            candidates=tuple(
+                Candidate(Place.of(c.box, *size), format_score(c.score)) for c in phrase.candidates[1:SHOWN_CANDIDATES]
+            ),
         )
-        corners.append(corner)
-    return marks
+        for index, phrase in enumerate(phrases)
+    ]
+
+
+def _frames(localization: Localization) -> list[tuple[Frame, ...]]:
+    """The boxes of every phrase as they are drawn; a tag makes way for those of the boxes before it."""
+    size = localization.width, localization.height
+    places = [[Place.of(box, *size) for box in phrase.boxes] for phrase in localization.phrases]
+    numbers = [(i, k) for i, of_phrase in enumerate(places) for k in range(len(of_phrase))]
+    largest_first = sorted(numbers, key=lambda n: -places[n[0]][n[1]].width * places[n[0]][n[1]].height)
+    layers = {number: layer for layer, number in enumerate(largest_first, 1)}
+    corners: list[tuple[float, float, bool]] = []  # where tags hang: x, y in per cent of the photo, on the right?
+    frames = []
+    for i, of_phrase in enumerate(places):
+        drawn = []
+        for k, place in enumerate(of_phrase):
+            flush_right = place.left > 60
+            corner = (place.left + place.width if flush_right else place.left, place.top, flush_right)
+            shift = sum(_collide(corner, other) for other in corners)
+            drawn.append(Frame(place, layers[i, k], place.top > TAG_HEIGHT, flush_right, shift))
+            corners.append(corner)
+        frames.append(tuple(drawn))
+    return frames
+
+
+def _note(phrase: LocalizedPhrase) -> str:
+    several = [f"{len(phrase.boxes)} boxes"] if len(phrase.boxes) > 1 else []
+    return ", ".join([*several, *([f"chosen by: {phrase.chosen_by}"] if phrase.chosen_by else [])])
 
 
 def is_calibrated(localization: Localization) -> bool:

@@ -65,34 +65,47 @@ def test_a_denied_phrase_says_so_beside_its_box_and_in_the_table():
 
 def test_boxes_in_per_cent_of_the_photo_and_in_pixels():
     (mark,) = phrase_marks(localization("a hat", phrase("a hat", 0, (20.0, 25.0, 60.4, 100.0), 0.312)))
-    assert mark.place == Place(10, 25, 20.2, 75)
-    assert mark.pixels == "20, 25, 60, 100"
+    assert [frame.place for frame in mark.frames] == [Place(10, 25, 20.2, 75)]
+    assert mark.pixels == ("20, 25, 60, 100",)
     assert (mark.key, mark.color, mark.figures) == ("1", phrase_color(0), (Figure("0.31", 31.2),))
 
 
 def test_boxes_never_leave_the_photo():
     (mark,) = phrase_marks(localization("a hat", phrase("a hat", 0, (-20.0, -5.0, 260.0, 130.0))))
-    assert mark.place == Place(0, 0, 100, 100)
+    assert mark.frames[0].place == Place(0, 0, 100, 100)
 
 
 def test_smaller_boxes_lie_above_larger_ones():
     small, large, middle = (0.0, 0.0, 9.0, 9.0), (0.0, 0.0, 200.0, 100.0), (0.0, 0.0, 90.0, 50.0)
     marks = phrase_marks(localization("x", phrase("x", 0, small), phrase("x", 0, large), phrase("x", 0, middle)))
-    assert [mark.layer for mark in marks] == [3, 1, 2]
+    assert [mark.frames[0].layer for mark in marks] == [3, 1, 2]
 
 
 def test_tags_at_one_corner_stand_side_by_side():
     left, right = (10.0, 50.0, 60.0, 90.0), (130.0, 50.0, 190.0, 90.0)
     marks = phrase_marks(localization("x", *(phrase("x", 0, box) for box in (left, right, left, left, right))))
-    assert [mark.shift for mark in marks] == [0, 0, 1, 2, 1]
-    assert [mark.flush_right for mark in marks] == [False, True, False, False, True]
+    assert [mark.frames[0].shift for mark in marks] == [0, 0, 1, 2, 1]
+    assert [mark.frames[0].flush_right for mark in marks] == [False, True, False, False, True]
 
 
 def test_a_tag_stays_inside_where_the_photo_ends_above_its_box():
     marks = phrase_marks(
         localization("x", phrase("x", 0, (0.0, 1.0, 50.0, 50.0)), phrase("x", 0, (0.0, 30.0, 50.0, 50.0)))
     )
-    assert [mark.raised for mark in marks] == [False, True]
+    assert [mark.frames[0].raised for mark in marks] == [False, True]
+
+
+def test_several_things_are_all_drawn_and_counted():
+    boxes = ((20.0, 25.0, 60.0, 75.0), (100.0, 25.0, 180.0, 75.0))
+    dogs = replace(phrase("two dogs", 0), boxes=boxes)
+    cat = replace(phrase("the cat", 10, (20.0, 25.0, 60.0, 60.0)), chosen_by="on the left")
+    two, one = phrase_marks(localization("two dogs, the cat on the left", dogs, cat))
+    assert [frame.place for frame in two.frames] == [Place(10, 25, 20, 50), Place(50, 25, 40, 50)]
+    assert two.pixels == ("20, 25, 60, 75", "100, 25, 180, 75")
+    assert (two.note, one.note) == ("2 boxes", "chosen by: on the left")
+    assert [frame.layer for mark in (two, one) for frame in mark.frames] == [2, 1, 3]
+    assert one.frames[0].shift == 1  # its tag makes way for that of the first dog
+    assert phrase_marks(localization("x", phrase("x", 0)))[0].note == ""
 
 
 @pytest.mark.parametrize(
