@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SHARED = ""  # the key of the collection that every visitor sees
 MAX_DROPPED = 200  # photos of one visitor
+MAX_BYTES = 500 * 2**20  # of their files together
 MAX_VISITORS = 20  # whose photos are held at a time; the oldest make room
 KEPT = 3600  # seconds that a visitor's photos are held
 
@@ -48,6 +49,7 @@ class Shelf:
         self.problem = ""
         self.skipped: dict[str, str] = {}
         self.names: set[str] = set()
+        self.size = 0  # bytes
         self._numbers: dict[Path, int] = {}
         self._home: TemporaryDirectory | None = None
         self.writing = threading.Lock()
@@ -140,7 +142,7 @@ class Library:
             The key of the visitor's shelf.
 
         Raises:
-            SspeError: there are too many, or none of them is a photo.
+            SspeError: there are too many, they are too large together, or none of them is a photo.
         """
         with self._lock:
             shelf = self._visitors.get(key)
@@ -153,6 +155,13 @@ class Library:
                 f"{len(files)} photos were dropped{already}, and the limit is {MAX_DROPPED}; drop fewer, or start "
                 "the page with --collection on an index of your own."
             )
+        size = shelf.size + sum(file.stat().st_size for file in files)
+        if size > MAX_BYTES:
+            raise SspeError(
+                f"The photos have {size / 2**20:,.0f} MB together, and the limit is {MAX_BYTES // 2**20} MB; drop fewer, "
+                "or smaller ones."
+            )
+        shelf.size = size
         with shelf.writing:
             for file in files:
                 _take_in(shelf, file)

@@ -101,6 +101,13 @@ def test_too_many_photos_are_one_sentence(library, dropped, monkeypatch):
         library.drop(key, dropped[3:5])
 
 
+def test_photos_too_large_together_are_one_sentence(library, dropped, monkeypatch):
+    key = library.drop("", dropped[:2])
+    monkeypatch.setattr(module, "MAX_BYTES", library.shelf(key).size + 1)
+    with pytest.raises(SspeError, match="MB together, and the limit is 0 MB; drop fewer"):
+        library.drop(key, dropped[2:])
+
+
 def test_a_visitors_photos_are_deleted_after_a_while(library, dropped, monkeypatch):
     started = []
 

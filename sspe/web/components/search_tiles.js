@@ -26,6 +26,7 @@ const picture = (photo, crop, side) => {
   const asked = {key, photo, crop, side};
   const name = JSON.stringify(asked);
   if (!pictures.has(name)) {
+    if (pictures.size > 600) pictures.delete(pictures.keys().next().value);
     pictures.set(name, new Promise((done, failed) => { queued.push({asked, done, failed}); nextPicture(); }));
     pictures.get(name).catch(() => pictures.delete(name));
   }
