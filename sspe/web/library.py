@@ -158,8 +158,8 @@ class Library:
         size = shelf.size + sum(file.stat().st_size for file in files)
         if size > MAX_BYTES:
             raise SspeError(
-                f"The photos have {size / 2**20:,.0f} MB together, and the limit is {MAX_BYTES // 2**20} MB; drop fewer, "
-                "or smaller ones."
+                f"The photos have {size / 2**20:,.0f} MB together, and the limit is {MAX_BYTES // 2**20} MB; drop "
+                "fewer, or smaller ones."
             )
         shelf.size = size
         with shelf.writing:
