@@ -5,7 +5,9 @@ went well, 1 when some photos could not be opened or no phrase was found (the re
 
 Beside its ``score`` (a cosine, -1 to 1, or 0 to 1 with a similarity network) each phrase carries two probabilities, or
 null without calibration: ``present``, that the photo shows it, and ``confidence``, that its box is right if so.
-A phrase that the sentence denies ("no hat") is looked for all the same and has ``negated`` true. One whose word the
+Its ``boxes`` are those of the single things where it speaks of several ("two dogs"); ``chosen_by`` are the words that
+chose one of several ("on the left"). A phrase that the sentence denies ("no hat") is looked for all the same and has
+``negated`` true. One whose word the
 model does not know has ``known`` false and no probabilities.
 """
 
@@ -31,6 +33,8 @@ Each phrase carries the "score" of its box (a cosine, -1 to 1; 0 to 1 with a sim
 (0 to 1; null where the checkpoint was not calibrated, and then left out of COCO): "present", that the photo shows it,
 and "confidence", that its box is right if so. A phrase with "present" below {PRESENT_THRESHOLD} is probably not there:
 --draw makes it grey and dashed. A phrase that the sentence denies ("no hat") is looked for all the same, and "negated".
+Where a phrase speaks of several things ("two dogs"), "boxes" has one for each and "box" frames them all; COCO has one
+annotation for each. Words such as "on the left" choose one of several, and "chosen_by" says which words did.
 One whose word the model does not know has "known" false, neither probability, and is grey and dashed, too.
 """
 

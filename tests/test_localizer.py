@@ -108,6 +108,21 @@ def test_the_answer_is_the_consensus_of_the_refined_boxes(tiny_localizer, photo)
     assert iou(mean, placed[winner]) > 0.5
 
 
+def test_several_things_and_the_words_that_choose(tiny_localizer, photo):
+    view = tiny_localizer.see(photo)
+    sentence = "Two dogs and the man on the left beside a red ball."
+    dogs, man, ball = tiny_localizer.ground(view, sentence, top_k=3).phrases
+    assert (dogs.text, man.text, ball.text) == ("Two dogs", "the man", "a red ball")
+    assert [p.chosen_by for p in (dogs, man, ball)] == [None, "on the left", None]
+    assert 1 <= len(dogs.boxes) <= 2 and man.boxes == (man.box,) and ball.boxes == (ball.box,)
+    plain = tiny_localizer.ground(view, "Two dogs and the man beside a red ball.").phrases
+    assert man.box[0] + man.box[2] <= plain[1].box[0] + plain[1].box[2]
+    assert man.box == man.candidates[0].box
+    found = view.find("the leftmost man")
+    assert (found.text, found.chosen_by) == ("the leftmost man", "leftmost")
+    assert view.find("find the man on the left").chosen_by == "on the left"
+
+
 def test_every_way_to_give_a_photo(tiny_localizer, photo):
     array = np.array(Image.open(photo).convert("RGB"))
     given = [str(photo), photo, Image.open(photo), array, np.dstack([array, np.full(array.shape[:2], 255, np.uint8)])]

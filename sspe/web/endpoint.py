@@ -33,10 +33,11 @@ def add_endpoint(service: LocalizeService, photo: PhotoInput, sentence: gr.Textb
             width and height of the photo in pixels, the sentence, and its phrases: text, start and end (characters of
             the sentence), head (the head noun), negated (true where the sentence denies it: "no hat"), known (false
             where the model does not know the word, whose box is then a guess), box (x1, y1, x2, y2 in pixels of the
-            photo), score (how well box and phrase fit: a cosine, -1 to 1, or 0 to 1 with a similarity network), present
-            (probability, 0 to 1, that the photo shows the phrase), confidence (probability that the box is right if it
-            does; both null without calibration and for an unknown word) and candidates (boxes, best first). No noun
-            phrase in the sentence: an empty list of phrases.
+            photo), boxes (one for each of several things, as in "two dogs"; else box alone), chosen_by (the words that
+            chose one of several, such as "on the left", or null), score (how well box and phrase fit: a cosine, -1 to
+            1, or 0 to 1 with a similarity network), present (probability, 0 to 1, that the photo shows the phrase),
+            confidence (probability that the box is right if it does; both null without calibration and for an unknown
+            word) and candidates (boxes, best first). No noun phrase in the sentence: an empty list of phrases.
         """
         try:
             return service(photo, sentence, None, phrases, top_k)[0].to_dict()

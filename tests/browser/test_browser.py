@@ -1,5 +1,7 @@
 """The page as a visitor meets it."""
 
+import re
+
 import pytest
 from PIL import Image
 from visitor import PHONE, active, ask, box, color, lit, numbers, phrase, row, upload, words
@@ -65,6 +67,21 @@ def test_hover_links_all_ways(page):
     page.mouse.move(2, 2)
     assert active(page) == lit()
     expect(box(page, 3).locator(".lv-tag span")).to_be_hidden()
+
+
+def test_the_boxes_of_several_things_light_up_together(page, picture):
+    upload(page, picture)
+    ask(page, "The two dogs beside the car.")
+    expect(page.locator(".lv-sentence")).to_contain_text("The two dogs")
+    expect(page.locator(".lv-box")).to_have_count(3)
+    expect(row(page, 1)).to_contain_text("2 boxes")
+    assert row(page, 1).locator(".lv-corners").count() == 2 and row(page, 2).locator(".lv-corners").count() == 1
+    expect(page.locator("button.lv-box")).to_have_count(2)  # one stop for the keyboard for each phrase
+    expect(page.locator("button.lv-box").first).to_have_attribute("aria-label", re.compile("two dogs.*2 boxes"))
+    for number in (0, 1):
+        box(page, 1).nth(number).hover(position={"x": 5, "y": 40})
+        assert active(page) == {"box": ["1", "1"], "phrase": ["1"], "row": ["1"]}
+        page.mouse.move(2, 2)
 
 
 def test_click_keeps_until_clicked_again_or_elsewhere(page):
