@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PAGE = 60  # tiles shown at first, and so many more each time
 MAX_TILES = 1200
-SUGGESTIONS = ("a cat", "a man and a camera", "a person without glasses", "a tall rocket")  # for the example photos
+SUGGESTIONS = ("a cat", "a man and a camera", "a man without a hat", "a tall rocket")  # for the example photos
 MAX_CHARACTERS = 300  # of a phrase
 MAX_PHRASES = 10
 MAX_REGIONS = 20  # that are not meant
