@@ -23,7 +23,7 @@ try:
 except ImportError:  # a little slower without
     numkong = None
 
-AGAIN = 200  # photos that are scored once more in full: with them the first ten are those of exact float32
+AGAIN = 100  # photos that are scored once more in full: with them the first ten are those of exact float32
 _BLOCK = 2048  # regions that torch turns into floats at once: they stay in the processor's cache
 _WORTH_THREADS = 100_000  # regions
 
@@ -171,9 +171,9 @@ class Scanner:
             s = self.segments[segment]
             regions = slice(s.first[place], s.first[place + 1])
             numbers = np.concatenate([s.codes[regions], s.photo_rows(place)[:, :rest].view(np.int8)], axis=1)
-            parts.append(numbers)
+            parts.append(query @ numbers.astype(np.float32).T)  # one photo at a time stays in the processor's cache
             counts.append(len(numbers))
-        scores = query @ np.concatenate(parts).astype(np.float32).T
+        scores = np.concatenate(parts, axis=1)
         first = np.concatenate([[0], np.cumsum(counts)])
         for t in np.flatnonzero(sought.named.any(axis=0)):
             seen = [self._things(s, place, t) for s, place in places]
