@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,6 +41,7 @@ class Shelf:
         done, total: photos embedded so far, and in all.
         problem: a sentence, where it could not be embedded.
         skipped: files left out, name -> reason.
+        pictures: what was shown of the photos, kept for the next time; see SearchService.picture.
     """
 
     def __init__(self, collection: Collection | None = None, own: bool = False) -> None:
@@ -48,6 +50,7 @@ class Shelf:
         self.done = self.total = 0
         self.problem = ""
         self.skipped: dict[str, str] = {}
+        self.pictures: OrderedDict[tuple, str] = OrderedDict()
         self.names: set[str] = set()
         self.size = 0  # bytes
         self._numbers: dict[Path, int] = {}
@@ -88,8 +91,9 @@ class Shelf:
         return photos[number], self.collection.path_of(photos[number])
 
     def remove(self) -> None:
-        """Forget the photos, on the disk as well."""
+        """Forget the photos, in memory and on the disk."""
         self.collection = None
+        self.pictures.clear()
         if self._home is not None:
             self._home.cleanup()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ MAX_PHRASES = 10
 MAX_REGIONS = 20  # that are not meant
 LOOKS_ALIKE = 0.75  # cosine of two regions from which one counts as like the other
 SAME_PLACE = 0.5  # intersection over union of a phrase's box and the region that looks alike
-MAX_MEMORY = 64 * 2**20  # bytes of pictures kept
+MAX_MEMORY = 24 * 2**20  # bytes of pictures kept per collection: about a thousand tiles
 
 Region = tuple[int, tuple[float, float, float, float]]  # a photo's place in the collection, and a box in its pixels
 
@@ -91,7 +90,6 @@ class SearchService:
     def __init__(self, library: Library, max_memory: int = MAX_MEMORY) -> None:
         self.library = library
         self._max_memory = max_memory  # bytes
-        self._pictures: OrderedDict[tuple, str] = OrderedDict()  # least recently used first
         self._lock = threading.Lock()
 
     def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,26 +137,25 @@ class SearchService:
                 it; ``side``, the most pixels of a side.
         """
         try:
-            key, number = str(asked.get("key") or SHARED), asked.get("photo")
-            shelf = self.library.shelf(key)
+            shelf = self.library.shelf(str(asked.get("key") or SHARED))
             crop = asked.get("crop")
             crop = None if crop is None else tuple(round(edge) for edge in checked_box(crop))
             side = min(MAX_PREVIEW, max(16, int(asked.get("side", 320))))
-            record, file = shelf.photo(number)
-            wanted = (key, record.digest, crop, side)
+            record, file = shelf.photo(asked.get("photo"))
+            wanted = (record.digest, crop, side)
             with self._lock:
-                if wanted in self._pictures:
-                    self._pictures.move_to_end(wanted)
-                    return self._pictures[wanted]
+                if wanted in shelf.pictures:
+                    shelf.pictures.move_to_end(wanted)
+                    return shelf.pictures[wanted]
             drawn = _jpeg_uri(file, (record.width, record.height), crop, side)
         except PhotoError:
             return "This photo is gone, or has changed since it was indexed."
         except (SspeError, TypeError, ValueError, AttributeError) as error:
             return str(error) if isinstance(error, SspeError) else "This picture was not understood; search again."
         with self._lock:
-            self._pictures[wanted] = drawn
-            while sum(map(len, self._pictures.values())) > self._max_memory:
-                self._pictures.popitem(last=False)
+            shelf.pictures[wanted] = drawn
+            while sum(map(len, shelf.pictures.values())) > self._max_memory:
+                shelf.pictures.popitem(last=False)  # least recently used
         return drawn
 
     def _wall(self, query: Query, shelf: Shelf) -> dict[str, Any]:

@@ -137,9 +137,18 @@ def test_a_photo_that_is_gone_or_changed_is_a_sentence(service, album):
         assert service.picture({"photo": number}) == "This photo is gone, or has changed since it was indexed."
 
 
-def test_pictures_kept_stay_within_their_memory(collection):
-    service = SearchService(Library(FakeLocalizer(), collection), max_memory=1)
-    assert service.picture({"photo": 0}).startswith("data:")  # more than may be kept is sent all the same
+def test_pictures_are_kept_within_a_memory_and_with_their_photos(service, collection, album):
+    first = service.picture({"photo": 0})
+    Image.new("RGB", (160, 120)).save(album / collection.photos[0].path)
+    assert service.picture({"photo": 0}) == first  # not made again
+    small = SearchService(Library(FakeLocalizer(), collection), max_memory=1)
+    assert small.picture({"photo": 1}).startswith("data:") and not small.library.shelf().pictures
+    own = service.library.drop("", [album / NAMES[1]])
+    shelf = service.library.shelf(own)
+    assert service.picture({"key": own, "photo": 0}).startswith("data:") and shelf.pictures
+    service.library.forget(own)
+    assert not shelf.pictures
+    assert "no longer here" in service.picture({"key": own, "photo": 0})
 
 
 @pytest.mark.parametrize(
