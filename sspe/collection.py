@@ -16,6 +16,7 @@ from sspe.indexing.manifest import FOLDER, Manifest
 from sspe.indexing.opening import indexes_at, open_index
 from sspe.indexing.records import PhotoRecord
 from sspe.localizer import UNSAVED, Localizer
+from sspe.searching.likeness import kept_embedding, made_embedding
 from sspe.searching.placing import placed
 from sspe.searching.qdrant import ask, export
 from sspe.searching.query import Asked, asked_in
@@ -23,9 +24,7 @@ from sspe.searching.results import FoundPhrase, Hit, SearchResult, SoughtPhrase
 from sspe.searching.scan import AGAIN, Ranked, Sought
 from sspe.searching.searcher import Query, Searcher
 from sspe.searching.unfitted import unfitted_search
-from sspe.vision.boxes import iou
 from sspe.vision.detections import THINGS
-from sspe.vision.photo import open_photo
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 TOP = 50  # hits of a search, unless asked otherwise
 LIKE_THIS = "like this"  # what stands for the phrase where none was given
-_SAME_REGION = 0.7  # intersection over union from which a box given is taken to be a region that is kept
 
 
 class Collection:
@@ -105,7 +103,7 @@ class Collection:
         if part is not None and not 1 <= part[0] <= part[1]:
             raise SspeError(f"The part is {part[0]} of {part[1]}; give one from 1 of {part[1]} on, such as 1/4.")
         localizer = _checked(localizer or Localizer.from_pretrained())
-        home = Path(index) if index else Path(folder) / FOLDER
+        home = (Path(index) if index else Path(folder) / FOLDER).absolute()
         target = home / f"part-{part[0]}-of-{part[1]}" if part else home
         fit = localizer.model.search or unfitted_search(localizer.model)
         built = indexing.build(localizer.model, localizer.identity, fit, Path(folder), target, report, part)
@@ -122,7 +120,7 @@ class Collection:
         Raises:
             CollectionError: there is no index, or it is of another checkpoint or version, or damaged.
         """
-        home = Path(folder_or_index)
+        home = Path(folder_or_index).absolute()
         if not indexes_at(home) and indexes_at(home / FOLDER):
             home = home / FOLDER
         indexes = indexes_at(home)
@@ -342,22 +340,11 @@ class Collection:
         return 0 if model.network.named is None else len(THINGS)
 
     def _embedding(self, photo: str | PhotoSource, box: Box) -> np.ndarray:
-        """Unit embedding (E,) of a box of a photo: a region that is kept where one is nearly the same, else made."""
-        box = np.array(box, np.float32)
-        size = self.localizer.model.settings.network.embedding
+        """Unit embedding (E,) of a box of a photo."""
         kept = self._kept(photo)
-        if kept is not None:
-            record, regions = self._searcher.photo(self._places[kept])
-            _check_box(box, record.width, record.height)
-            near = iou(box, regions.boxes)[0]
-            if near.max() >= _SAME_REGION or not (kept[0] / kept[1]).is_file():
-                x = regions.embeddings[int(near.argmax()), :size].float().cpu().numpy()
-                return x / (np.linalg.norm(x) + 1e-9)
-            photo = kept[0] / kept[1]
-        pixels = open_photo(photo)
-        _check_box(box, pixels.shape[1], pixels.shape[0])
-        regions = self.localizer.model.embed_regions(pixels, box[None])
-        return regions.embeddings[0, :size].float().cpu().numpy()
+        if kept is None:
+            return made_embedding(self.localizer.model, photo, box)
+        return kept_embedding(self._searcher, self._places[kept], kept[0] / kept[1], box)
 
     def _kept(self, photo: str | PhotoSource) -> tuple[Path, str] | None:
         """Root and path of a photo of the collection; None where it is none."""
@@ -384,12 +371,3 @@ def _check_numbers(top: int, at_least: float | None) -> None:
         raise SspeError(f"The number of hits is {top}; give 1 or more.")
     if at_least is not None and not 0 <= at_least <= 1:
         raise SspeError(f"The probability asked for is {at_least}; give a number from 0 to 1.")
-
-
-def _check_box(box: np.ndarray, width: int, height: int) -> None:
-    x1, y1, x2, y2 = box
-    if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
-        raise SspeError(
-            f"The box {[round(float(edge), 1) for edge in box]} is empty or leaves the photo of {width} x {height} "
-            "pixels; give x1 y1 x2 y2 in pixels."
-        )

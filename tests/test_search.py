@@ -100,7 +100,7 @@ def test_a_word_that_is_not_known_is_said(run, folder):
 @pytest.mark.parametrize(
     ("command", "arguments", "said"),
     [
-        (search, ("nowhere", "a dog"), "There is no index at nowhere"),
+        (search, ("nowhere", "a dog"), "nowhere; make one with `sspe index nowhere`"),
         (search, ("nowhere",), "one of the two"),
         (search, ("nowhere", "a dog", "--like", "a.jpg", "0", "0", "1", "1"), "one of the two"),
         (search, ("nowhere", "--like", "a.jpg", "0", "0", "1", "1", "--at-least", "0.5"), "leave them out"),

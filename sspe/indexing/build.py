@@ -23,7 +23,16 @@ from sspe.errors import CollectionError, PhotoError
 from sspe.files import atomic_write
 from sspe.indexing.coding import Coding
 from sspe.indexing.embedding import PROPOSALS, check_checkpoint, code, digest_of, open_coding
-from sspe.indexing.manifest import CODING, FILE, Manifest, only_writer, read_manifest, remove_leftovers, write_manifest
+from sspe.indexing.manifest import (
+    CODING,
+    FILE,
+    FOLDER,
+    Manifest,
+    only_writer,
+    read_manifest,
+    remove_leftovers,
+    write_manifest,
+)
 from sspe.indexing.records import CodedPhoto, PhotoRecord
 from sspe.indexing.segments import Segment, SegmentEntry, flush, with_table, write_segment
 from sspe.indexing.walk import FoundFile, Walk, walk
@@ -189,9 +198,9 @@ class _Builder:
                     f"The index {self.index} has photos of {root}, which lies in {self.folder}; index the larger "
                     "folder into an index of its own, with --index PATH."
                 )
-        self.manifest = replace(self.manifest, roots=(*self.manifest.roots, "."))
-        if self.manifest.root(len(roots), self.index).resolve() != self.folder:
-            self.manifest = replace(self.manifest, roots=(*self.manifest.roots[:-1], str(self.folder)))
+        home = self.index if self.index.name == FOLDER else self.index.parent
+        inside = home.name == FOLDER and home.parent.resolve() == self.folder
+        self.manifest = replace(self.manifest, roots=(*self.manifest.roots, "." if inside else str(self.folder)))
         return len(roots), ""
 
     def _open_segments(self) -> None:
