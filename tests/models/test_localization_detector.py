@@ -1,6 +1,7 @@
 """A model with a detector: its proposals, what its regions know, and its way through a checkpoint."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_a_region_knows_what_was_detected_in_it(seeing, photo):
     given = seeing.embed_regions(photo, made.boxes, made.detections)
     assert torch.equal(seeing.embed_regions(photo, made.boxes).embeddings, given.embeddings)  # asked now, the same
     # Without anything detected it is another region, the more so the surer the detector was.
-    nothing = type(made.detections)(made.detections.boxes[:0], made.detections.scores[:0])
+    nothing = replace(made.detections, boxes=made.detections.boxes[:0], scores=made.detections.scores[:0])
     change = (seeing.embed_regions(photo, made.boxes, nothing).embeddings - given.embeddings).norm(dim=1)
     assert change[1] > 0.1 and change[1] > change[-1]
 
