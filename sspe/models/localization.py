@@ -42,7 +42,7 @@ class Regions:
     boxes: np.ndarray
     embeddings: torch.Tensor
     described: torch.Tensor | None
-    seen: Seen | None = None
+    seen: np.ndarray | None = None
 
     @property
     def nbytes(self) -> int:
@@ -73,7 +73,7 @@ class Located:
     evidence: np.ndarray | None = None
     confidence: np.ndarray | None = None
     present: np.ndarray | None = None
-    seen: np.ndarray | None = None
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
