@@ -18,6 +18,7 @@ from sspe.indexing.records import PhotoRecord
 from sspe.localizer import UNSAVED, Localizer
 from sspe.searching.likeness import kept_embedding, made_embedding
 from sspe.searching.placing import placed
+from sspe.searching.probability import FEW, among_few, threshold_among_few
 from sspe.searching.qdrant import ask, export
 from sspe.searching.query import Asked, asked_in
 from sspe.searching.results import FoundPhrase, Hit, SearchResult, SoughtPhrase
@@ -142,7 +143,9 @@ class Collection:
     @property
     def threshold(self) -> float | None:
         """The probability from which a photo counts as found by default; None where nothing was fitted."""
-        return float(self.fit.threshold) if len(self.fit.weights) else None
+        if not len(self.fit.weights):
+            return None
+        return threshold_among_few(float(self.fit.threshold), len(self.photos))
 
     def path_of(self, record: PhotoRecord) -> Path:
         """The file of one of :attr:`photos`."""
@@ -282,13 +285,17 @@ class Collection:
         sure = searcher.probabilities(ranked.scores, query, ranked)
         of_others = searcher.rank(others, 1) if others else None
         hits: list[Hit] = []
-        excluded = 0
+        excluded, few = 0, len(self.photos) < FEW
         for i, place in enumerate(ranked.places):
-            if len(hits) == top:
+            if len(hits) == top and not few:
                 break
+            located = searcher.locate(place, query) if few else None
+            if sure is not None and few:
+                sure[:, i] = among_few(sure[:, i], located.present, len(self.photos))
             if sure is not None and sure[:, i].min() < least:
                 continue
-            found = placed(wanted, searcher.locate(place, query), None if sure is None else sure[:, i])
+            located = located or searcher.locate(place, query)
+            found = placed(wanted, located, None if sure is None else sure[:, i])
             if found is None or (sure is not None and min(p.probability for p in found) < least):
                 continue
             if others and self._shows(place, others, of_others):
@@ -296,7 +303,9 @@ class Collection:
                 continue
             probability = None if sure is None else min(p.probability for p in found)
             hits.append(self._hit(place, float(ranked.order[i]), probability, found))
-        return hits, excluded
+        if few and sure is not None:
+            hits.sort(key=lambda hit: -hit.probability)
+        return hits[:top], excluded
 
     def _shows(self, place: tuple[int, int, int], query: Query, ranked: Ranked) -> bool:
         """Whether a photo shows any of the phrases, of those whose words are known."""
@@ -304,6 +313,8 @@ class Collection:
             self._searcher.probabilities(self._searcher.scores([place], query), query, ranked),
             self.threshold,
         )
+        if sure is not None and len(self.photos) < FEW:
+            sure = among_few(sure[:, 0], self._searcher.locate(place, query).present, len(self.photos))
         if sure is None:  # nothing was fitted for searches: what the photo alone says, or nothing
             sure, threshold = self._searcher.locate(place, query).present, 0.5
         return sure is not None and bool((sure.reshape(-1)[query.read.known] >= threshold).any())

@@ -9,6 +9,9 @@ to the phrases of training: of a thing that no caption ever spoke of the best ph
 Within a search the probability grows with the score, so photos are in the same order by either. Evidence on the single
 region that was found (its size, the agreement on it, ``present`` itself) was tried beside it: it tells right from wrong
 hardly better and orders photos worse. Fitted by :mod:`sspe.training.search`.
+
+A handful of photos cannot tell how a score stands among photos, and the best of few is not picked from many. There
+``present`` of the single photo is heard as well, the more the fewer there are.
 """
 
 from __future__ import annotations
@@ -23,6 +26,33 @@ EVIDENCE_OF_SEARCH = (
     "bank_top",  # the bank's 99.5th percentile for the phrase
     "named",  # 1 where the phrase names one of a detector's things
 )
+
+
+FEW = 50  # photos; in a collection of so many and more, they alone tell what a score is worth
+
+
+def among_few(probabilities: np.ndarray, present: np.ndarray, photos: int) -> np.ndarray:
+    """The probability of a search that photos show phrases, where the collection is small.
+
+    The mean of the log odds of ``probabilities``, a search's, and of ``present``, the single photo's, both 0..1; of 10
+    photos ``present`` counts four fifths, of 25 a half, of 50 and more nothing.
+    """
+    alone = _alone(photos)
+    searched, single = (np.log(p / (1 - p)) for p in (np.clip(q, 1e-6, 1 - 1e-6) for q in (probabilities, present)))
+    return 1 / (1 + np.exp(-((1 - alone) * searched + alone * single)))
+
+
+def threshold_among_few(threshold: float, photos: int) -> float:
+    """The threshold of a search in a collection of so many photos: nearer to an even chance where there are few.
+
+    One photo in ten being right is much among a thousand photos, and no news among ten.
+    """
+    return (1 - _alone(photos)) * threshold + _alone(photos) * 0.5
+
+
+def _alone(photos: int) -> float:
+    """How much the single photo's own probability counts, 0..1."""
+    return max(0.0, 1 - photos / FEW)
 
 
 def search_evidence(scores: np.ndarray, standing: np.ndarray, *of_phrase: np.ndarray) -> np.ndarray:
