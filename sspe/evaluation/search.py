@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +72,8 @@ def searched(
 
 def first_regions(regions: Regions) -> Regions:
     """Those that a collection keeps."""
-    described = None if regions.described is None else regions.described[:PROPOSALS]
-    return Regions(regions.width, regions.height, regions.boxes[:PROPOSALS], regions.embeddings[:PROPOSALS], described)
+    parts = {name: getattr(regions, name) for name in ("boxes", "embeddings", "described")}
+    return replace(regions, **{name: part if part is None else part[:PROPOSALS] for name, part in parts.items()})
 
 
 def phrases_of(photos: Sequence[AnnotatedPhoto]) -> list[str]:

@@ -4,12 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from sspe.data import open_dataset
 from sspe.errors import DataError
 from sspe.evaluate import main
 from sspe.evaluation.nonsense import FOR_FITS, NONSENSE, TO_MEASURE
-from sspe.evaluation.search import evaluate_search, phrases_of, table
+from sspe.evaluation.search import evaluate_search, first_regions, phrases_of, table
+from sspe.indexing.embedding import PROPOSALS
+from sspe.models.localization import Regions
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,15 @@ def test_from_the_command_line(checkpoint, scenes, measured, tmp_path, capsys):
     assert main(["search", *options]) == 0
     assert json.loads((tmp_path / "search.json").read_text()) == measured
     assert capsys.readouterr().out == table(measured) + "\n"
+
+
+def test_regions_that_are_kept_keep_what_the_detector_sees():
+    boxes = np.tile(np.array([[0, 0, 10, 10]], np.float32), (PROPOSALS + 20, 1))
+    embeddings = torch.rand(PROPOSALS + 20, 8)
+    kept = first_regions(Regions(20, 30, boxes, embeddings, embeddings[:, :4], np.array([0.25, 0.5], np.float32)))
+    assert (kept.width, kept.height) == (20, 30) and kept.seen.tolist() == [0.25, 0.5]
+    assert {len(part) for part in (kept.boxes, kept.embeddings, kept.described)} == {PROPOSALS}
+    assert first_regions(Regions(20, 30, boxes, embeddings, None)).described is None
 
 
 def test_photos_without_phrases_are_nothing_to_measure(tiny_localizer):
