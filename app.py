@@ -24,8 +24,8 @@ def main() -> None:
     try:
         if mcp:
             import_extra("mcp", "mcp", "A tool for agents")
-        from sspe.web.library import Library
         from sspe.web.page import build_app, launch_settings
+        from sspe.web.shelves import Shelves
     except MissingPackageError as error:
         sys.exit(str(error))
     from sspe.collection import Collection
@@ -34,9 +34,9 @@ def main() -> None:
     try:
         localizer = Localizer.from_pretrained(os.environ.get("SSPE_CHECKPOINT") or None)
         collection = Collection.open(options.collection, localizer) if options.collection else None
-        library = Library(localizer, collection)
-        app = build_app(localizer, library=library)
-        library.begin()
+        shelves = Shelves(localizer, collection)
+        app = build_app(localizer, shelves=shelves)
+        shelves.begin()
     except CollectionError as error:  # whoever starts the page named it, and can name another
         sys.exit(str(error))
     except SspeError as error:  # no checkpoint, or an OpenCV without ximgproc

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from sspe.web.examples import ASSETS
-from sspe.web.library import Library
 from sspe.web.service import LocalizeService
+from sspe.web.shelves import Shelves
 from sspe.web.tabs.about import build_about
 from sspe.web.tabs.localize import build_localize
 from sspe.web.tabs.search import build_search
@@ -23,7 +23,7 @@ MAX_UPLOAD = "25mb"
 MAX_WAITING = 16  # visitors; one more is told that the queue is full, instead of waiting unseen
 
 
-def build_app(localizer: Localizer | None = None, error: str = "", library: Library | None = None) -> gr.Blocks:
+def build_app(localizer: Localizer | None = None, error: str = "", shelves: Shelves | None = None) -> gr.Blocks:
     """The page around ``localizer``; without one, a page that shows ``error``, a sentence saying why there is none.
 
     Every example is localized here, once, so that the page opens on a finished result and no result is ever older
@@ -32,7 +32,7 @@ def build_app(localizer: Localizer | None = None, error: str = "", library: Libr
     Args:
         localizer: answers both tabs.
         error: shown where there is no localizer.
-        library: the photos of the tab "Search"; None: the examples, embedded when the tab is first looked at.
+        shelves: the photos of the tab "Search"; None: the examples, embedded when the tab is first looked at.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as app:
         # Not Markdown, whose code would have to be fetched; that of gr.HTML draws the result, too, and so comes early.
@@ -44,7 +44,7 @@ def build_app(localizer: Localizer | None = None, error: str = "", library: Libr
                 with gr.Tab("Localize", id="localize"):
                     localize = build_localize(LocalizeService(localizer))
                 with gr.Tab("Search", id="search"):
-                    build_search(library or Library(localizer), localize, tabs)
+                    build_search(shelves or Shelves(localizer), localize, tabs)
                 with gr.Tab("About"):
                     build_about()
     return app.queue(max_size=MAX_WAITING, default_concurrency_limit=4)

@@ -12,9 +12,9 @@ from sspe.drawing import shorten
 from sspe.errors import PhotoError, SspeError
 from sspe.vision.boxes import iou
 from sspe.vision.photo import open_photo
-from sspe.web.library import SHARED, Library, Shelf
 from sspe.web.panels.wall import EMPTY, photo_tile, shelf_data, wall_data
 from sspe.web.service import MAX_PREVIEW, preview_uri
+from sspe.web.shelves import SHARED, Shelf, Shelves
 
 if TYPE_CHECKING:
     from sspe.collection import Collection, SearchResult
@@ -85,10 +85,10 @@ class Query:
 
 
 class SearchService:
-    """Searches of the collections in a library, and the pictures of what was found. Safe to call from threads."""
+    """Searches of the collections on the shelves, and the pictures of what was found. Safe to call from threads."""
 
-    def __init__(self, library: Library, max_memory: int = MAX_MEMORY) -> None:
-        self.library = library
+    def __init__(self, shelves: Shelves, max_memory: int = MAX_MEMORY) -> None:
+        self.shelves = shelves
         self._max_memory = max_memory  # bytes
         self._lock = threading.Lock()
 
@@ -96,10 +96,10 @@ class SearchService:
         """The wall for a browser's question; bad input becomes its sentence on the wall."""
         try:
             query = Query.of(asked)
-            shelf = self.library.shelf(query.key)
+            shelf = self.shelves.shelf(query.key)
         except SspeError as error:  # not understood, or the visitor's photos are gone
             return EMPTY | {"message": str(error), "failed": True}
-        examples = self.library.examples and not shelf.own
+        examples = self.shelves.examples and not shelf.own
         answer = {"key": query.key, "text": query.text, "examples": examples}
         answer["suggestions"] = list(SUGGESTIONS) if examples else []
         if shelf.collection is None:
@@ -119,7 +119,7 @@ class SearchService:
         checked = _phrases([phrases] if whole else phrases)
         if type(top) is not int or not 1 <= top <= MAX_TILES:
             raise SspeError(f"top is {shorten(repr(top))}; give a whole number from 1 to {MAX_TILES}.")
-        shelf = self.library.shelf()
+        shelf = self.shelves.shelf()
         if shelf.collection is None:
             raise SspeError(shelf.problem or "The photos are still being embedded; ask again in a few seconds.")
         result = shelf.collection.search(
@@ -137,7 +137,7 @@ class SearchService:
                 it; ``side``, the most pixels of a side.
         """
         try:
-            shelf = self.library.shelf(str(asked.get("key") or SHARED))
+            shelf = self.shelves.shelf(str(asked.get("key") or SHARED))
             crop = asked.get("crop")
             crop = None if crop is None else tuple(round(edge) for edge in checked_box(crop))
             side = min(MAX_PREVIEW, max(16, int(asked.get("side", 320))))

@@ -45,10 +45,10 @@ def address(localizer):
     from fake_collection import FakeCollection
     from serving import served
 
-    from sspe.web.library import Library
     from sspe.web.page import build_app
+    from sspe.web.shelves import Shelves
 
-    with served(build_app(localizer, library=Library(localizer, build=FakeCollection.build))) as url:
+    with served(build_app(localizer, shelves=Shelves(localizer, build=FakeCollection.build))) as url:
         yield url
 
 

@@ -8,8 +8,8 @@ from album import NAMES, make_album
 from fake_collection import FakeCollection
 from visitor import PHONE
 
-from sspe.web.library import Library
 from sspe.web.page import build_app
+from sspe.web.shelves import Shelves
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -24,7 +24,7 @@ def address(localizer, collection):
     """Address of a page whose collection is the album."""
     from serving import served
 
-    with served(build_app(localizer, library=Library(localizer, collection, FakeCollection.build))) as url:
+    with served(build_app(localizer, shelves=Shelves(localizer, collection, FakeCollection.build))) as url:
         yield url
 
 

@@ -34,12 +34,12 @@ def server():
     from fake_collection import FakeCollection
     from serving import served
 
-    from sspe.web.library import Library
     from sspe.web.page import build_app
+    from sspe.web.shelves import Shelves
 
-    library = Library(FakeLocalizer(), build=FakeCollection.build)
-    library.wait()
-    with served(build_app(FakeLocalizer(), library=library)) as url:
+    shelves = Shelves(FakeLocalizer(), build=FakeCollection.build)
+    shelves.wait()
+    with served(build_app(FakeLocalizer(), shelves=shelves)) as url:
         yield url
 
 

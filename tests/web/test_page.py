@@ -83,7 +83,7 @@ def run_app(monkeypatch):
         module = types.ModuleType("sspe.localizer")
         module.Localizer = types.SimpleNamespace(from_pretrained=from_pretrained)
         monkeypatch.setitem(sys.modules, "sspe.localizer", module)
-        monkeypatch.setattr("sspe.web.library.Library.begin", lambda self: None)
+        monkeypatch.setattr("sspe.web.shelves.Shelves.begin", lambda self: None)
         monkeypatch.setattr(gr.Blocks, "launch", lambda self, **settings: launched.append(self))
         runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
         (app,) = launched

@@ -10,9 +10,9 @@ from fake_localizer import FakeLocalizer
 from PIL import Image
 
 from sspe.errors import SspeError
-from sspe.web.library import Library
 from sspe.web.panels.wall import crop_around
 from sspe.web.search_service import SearchService
+from sspe.web.shelves import Shelves
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def collection(album):
 
 @pytest.fixture
 def service(collection):
-    return SearchService(Library(FakeLocalizer(), collection, FakeCollection.build))
+    return SearchService(Shelves(FakeLocalizer(), collection, FakeCollection.build))
 
 
 def names(wall):
@@ -80,7 +80,7 @@ def test_a_crop_is_square_where_the_photo_has_room(box, size, crop):
 
 
 def test_without_probabilities_scores_are_shown_and_no_threshold(album):
-    service = SearchService(Library(FakeLocalizer(), FakeCollection(album, threshold=None)))
+    service = SearchService(Shelves(FakeLocalizer(), FakeCollection(album, threshold=None)))
     wall = service.answer({"text": "a dog"})
     assert wall["threshold"] is None
     assert {tile["figure"] for tile in wall["hits"]} == {"0.60"}
@@ -141,12 +141,12 @@ def test_pictures_are_kept_within_a_memory_and_with_their_photos(service, collec
     first = service.picture({"photo": 0})
     Image.new("RGB", (160, 120)).save(album / collection.photos[0].path)
     assert service.picture({"photo": 0}) == first  # not made again
-    small = SearchService(Library(FakeLocalizer(), collection), max_memory=1)
-    assert small.picture({"photo": 1}).startswith("data:") and not small.library.shelf().pictures
-    own = service.library.drop("", [album / NAMES[1]])
-    shelf = service.library.shelf(own)
+    small = SearchService(Shelves(FakeLocalizer(), collection), max_memory=1)
+    assert small.picture({"photo": 1}).startswith("data:") and not small.shelves.shelf().pictures
+    own = service.shelves.drop("", [album / NAMES[1]])
+    shelf = service.shelves.shelf(own)
     assert service.picture({"key": own, "photo": 0}).startswith("data:") and shelf.pictures
-    service.library.forget(own)
+    service.shelves.forget(own)
     assert not shelf.pictures
     assert "no longer here" in service.picture({"key": own, "photo": 0})
 

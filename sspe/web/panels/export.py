@@ -12,18 +12,18 @@ from typing import Any
 from sspe.collection import FoundPhrase, Hit
 from sspe.errors import SspeError
 from sspe.searching.results import to_coco
-from sspe.web.library import SHARED, Library, Shelf
 from sspe.web.search_service import MAX_TILES, checked_box
+from sspe.web.shelves import SHARED, Shelf, Shelves
 
 KINDS = ("paths", "coco", "zip")
 MAX_ZIP = 500 * 2**20  # bytes of photos in one ZIP
 
 
-def export(library: Library, folder: Path, asked: Mapping[str, Any]) -> dict[str, str]:
+def export(shelves: Shelves, folder: Path, asked: Mapping[str, Any]) -> dict[str, str]:
     """What to save, for the browser: ``name`` with ``text``, or with ``file``, a path in ``folder``.
 
     Args:
-        library: has the photos.
+        shelves: has the photos.
         folder: that the page serves files from; a ZIP gets a folder of its own below it, which nobody can guess.
         asked: ``kind``, one of KINDS; ``key`` of a visitor's photos; ``tiles``, each with ``photo``, its place in the
             collection, and ``found``, its phrases with their boxes.
@@ -37,7 +37,7 @@ def export(library: Library, folder: Path, asked: Mapping[str, Any]) -> dict[str
         raise SspeError("The export was not understood; load the page again.")
     if not tiles:
         raise SspeError("There is nothing to export: search for something first.")
-    shelf = library.shelf(str(asked.get("key") or SHARED))
+    shelf = shelves.shelf(str(asked.get("key") or SHARED))
     if kind == "zip":
         return {"name": "photos.zip", "file": str(_zip(shelf, tiles, folder))}
     hits = [_hit(shelf, tile) for tile in tiles]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sspe.drawing import PALETTE, format_probability, ink_on, phrase_color
 from sspe.vision.boxes import Box, union
-from sspe.web.library import Shelf
 from sspe.web.panels.boxes import Place, format_score
+from sspe.web.shelves import Shelf
 
 if TYPE_CHECKING:
     from sspe.collection import Hit, SearchResult

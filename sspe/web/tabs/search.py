@@ -11,25 +11,25 @@ from sspe.errors import SspeError
 from sspe.web.components.search_view import SearchView
 from sspe.web.endpoint import add_search_endpoint
 from sspe.web.events import MODEL_EVENTS, on_gpu
-from sspe.web.library import MAX_DROPPED, SHARED, Library
 from sspe.web.panels.export import export
 from sspe.web.search_service import SearchService
+from sspe.web.shelves import MAX_DROPPED, SHARED, Shelves
 from sspe.web.tabs.localize import LocalizeTab
 
 OWN_PHOTOS = f"Up to {MAX_DROPPED}. Only this page of yours searches them, and they are deleted after an hour."
 
 
-def build_search(library: Library, localize: LocalizeTab, tabs: gr.Tabs) -> None:
+def build_search(shelves: Shelves, localize: LocalizeTab, tabs: gr.Tabs) -> None:
     """Components and the listeners between them.
 
     A visitor's own photos are known by a key, which only the visitor's page holds.
     """
-    service = SearchService(library)
+    service = SearchService(shelves)
     own = gr.State(SHARED)
 
     def save(asked: dict[str, Any]) -> dict[str, str]:
         try:
-            saved = export(library, Path(view.GRADIO_CACHE), asked)
+            saved = export(shelves, Path(view.GRADIO_CACHE), asked)
         except (SspeError, AttributeError, KeyError, TypeError, ValueError) as error:
             problem = str(error) if isinstance(error, SspeError) else "The export was not understood; search again."
             return {"problem": problem}
@@ -58,14 +58,14 @@ def build_search(library: Library, localize: LocalizeTab, tabs: gr.Tabs) -> None
             progress((done, total), desc="Embedding your photos", unit="photos")
 
         try:
-            key = library.drop(key, [Path(file) for file in dropped or ()], report)
+            key = shelves.drop(key, [Path(file) for file in dropped or ()], report)
         except SspeError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return [service.answer({"key": key}) | {"dropped": True}, key, None]
 
     def open_photo(panel: str, event: gr.EventData) -> list:
         try:
-            _, file = library.shelf(str(event.key or SHARED)).photo(event.photo)
+            _, file = shelves.shelf(str(event.key or SHARED)).photo(event.photo)
             shown = localize.show(file, str(event.sentence or ""), panel)
         except SspeError as error:
             raise gr.Error(str(error), print_exception=False) from None

@@ -9,31 +9,31 @@ from fake_collection import FakeCollection
 from fake_localizer import FakeLocalizer
 
 from sspe.errors import SspeError
-from sspe.web.library import Library
 from sspe.web.panels import export as module
 from sspe.web.panels.export import export
 from sspe.web.search_service import SearchService
+from sspe.web.shelves import Shelves
 
 
 @pytest.fixture
-def library(album):
-    return Library(FakeLocalizer(), FakeCollection(album))
+def shelves(album):
+    return Shelves(FakeLocalizer(), FakeCollection(album))
 
 
 @pytest.fixture
-def tiles(library):
+def tiles(shelves):
     """Both photos of a dog without a leash, as the browser sends them."""
-    wall = SearchService(library).answer({"wanted": ["a dog"], "unwanted": ["a leash"]})
+    wall = SearchService(shelves).answer({"wanted": ["a dog"], "unwanted": ["a leash"]})
     return [{"photo": tile["photo"], "found": tile["found"]} for tile in wall["hits"]]
 
 
-def test_paths_are_relative_to_the_collection(library, tiles, tmp_path):
-    saved = export(library, tmp_path, {"kind": "paths", "tiles": tiles})
+def test_paths_are_relative_to_the_collection(shelves, tiles, tmp_path):
+    saved = export(shelves, tmp_path, {"kind": "paths", "tiles": tiles})
     assert saved == {"name": "photos.txt", "text": "dog 2019.png\ndog and ball 2021.png\n"}
 
 
-def test_coco_has_the_boxes_as_found(library, tiles, tmp_path):
-    saved = export(library, tmp_path, {"kind": "coco", "tiles": tiles})
+def test_coco_has_the_boxes_as_found(shelves, tiles, tmp_path):
+    saved = export(shelves, tmp_path, {"kind": "coco", "tiles": tiles})
     data = json.loads(saved["text"])
     assert [image["file_name"] for image in data["images"]] == ["dog 2019.png", "dog and ball 2021.png"]
     assert data["categories"] == [{"id": 1, "name": "a dog"}]
@@ -42,20 +42,20 @@ def test_coco_has_the_boxes_as_found(library, tiles, tmp_path):
     assert data["annotations"][0]["probability"] == tiles[0]["found"][0]["probability"]
 
 
-def test_zip_has_the_photos_byte_for_byte(library, tiles, album, tmp_path):
-    saved = export(library, tmp_path / "served", {"kind": "zip", "tiles": tiles})
+def test_zip_has_the_photos_byte_for_byte(shelves, tiles, album, tmp_path):
+    saved = export(shelves, tmp_path / "served", {"kind": "zip", "tiles": tiles})
     assert saved["name"] == "photos.zip"
     with zipfile.ZipFile(saved["file"]) as packed:
         assert packed.namelist() == ["dog 2019.png", "dog and ball 2021.png"]
         assert packed.read("dog 2019.png") == (album / "dog 2019.png").read_bytes()
-    again = export(library, tmp_path / "served", {"kind": "zip", "tiles": tiles})
+    again = export(shelves, tmp_path / "served", {"kind": "zip", "tiles": tiles})
     assert again["file"] != saved["file"]  # each in a folder that nobody can guess
 
 
-def test_photos_without_a_phrase_can_be_taken_as_well(library, tmp_path):
+def test_photos_without_a_phrase_can_be_taken_as_well(shelves, tmp_path):
     tiles = [{"photo": number, "found": []} for number in range(6)]
-    assert export(library, tmp_path, {"kind": "paths", "tiles": tiles})["text"].splitlines() == sorted(NAMES)
-    assert json.loads(export(library, tmp_path, {"kind": "coco", "tiles": tiles})["text"])["annotations"] == []
+    assert export(shelves, tmp_path, {"kind": "paths", "tiles": tiles})["text"].splitlines() == sorted(NAMES)
+    assert json.loads(export(shelves, tmp_path, {"kind": "coco", "tiles": tiles})["text"])["annotations"] == []
 
 
 @pytest.mark.parametrize(
@@ -67,16 +67,16 @@ def test_photos_without_a_phrase_can_be_taken_as_well(library, tmp_path):
         ({"kind": "paths", "tiles": [{"photo": 0}], "key": "guessed"}, "no longer here"),
     ],
 )
-def test_bad_exports_are_one_sentence(library, tmp_path, asked, sentence):
+def test_bad_exports_are_one_sentence(shelves, tmp_path, asked, sentence):
     with pytest.raises(SspeError, match=sentence):
-        export(library, tmp_path, asked)
+        export(shelves, tmp_path, asked)
 
 
-def test_photos_gone_or_too_large_together_are_one_sentence(library, tiles, album, tmp_path, monkeypatch):
+def test_photos_gone_or_too_large_together_are_one_sentence(shelves, tiles, album, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_ZIP", 100)
     with pytest.raises(SspeError, match="select fewer, or take the list of paths"):
-        export(library, tmp_path, {"kind": "zip", "tiles": tiles})
+        export(shelves, tmp_path, {"kind": "zip", "tiles": tiles})
     monkeypatch.undo()
     (album / "dog 2019.png").unlink()
     with pytest.raises(SspeError, match=r"dog 2019.png could not be read"):
-        export(library, tmp_path, {"kind": "zip", "tiles": tiles})
+        export(shelves, tmp_path, {"kind": "zip", "tiles": tiles})

@@ -6,15 +6,15 @@ from fake_collection import FakeCollection
 from fake_localizer import FakeLocalizer
 from PIL import Image
 
-from sspe.web.library import Library
 from sspe.web.page import build_app
+from sspe.web.shelves import Shelves
 
 
 @pytest.fixture
 def listener(album, monkeypatch):
     """listener(name, *inputs, **event data) -> what that listener of the page gives."""
     monkeypatch.setattr("sspe.web.tabs.localize.examples", list)
-    app = build_app(FakeLocalizer(), library=Library(FakeLocalizer(), FakeCollection(album), FakeCollection.build))
+    app = build_app(FakeLocalizer(), shelves=Shelves(FakeLocalizer(), FakeCollection(album), FakeCollection.build))
 
     def call(name, *inputs, **data):
         function = next(fn.fn for fn in app.fns.values() if fn.fn is not None and fn.fn.__name__ == name)

@@ -98,7 +98,7 @@ class Shelf:
             self._home.cleanup()
 
 
-class Library:
+class Shelves:
     """The shelves of a page. Without a collection of its own the example photos are embedded, in the background.
 
     Safe to call from several threads. A visitor's shelf is known by a key that only that visitor's page has.
