@@ -2,7 +2,11 @@
 
 import argparse
 import importlib
+import os
 import sys
+from collections.abc import Callable
+
+from sspe.errors import SspeError
 
 COMMANDS = {
     "localize": "box every noun phrase of a sentence in photos",
@@ -25,6 +29,24 @@ def main() -> int:
         return 0
     print(usage if not name else f"There is no command {name!r}.\n{usage}", file=sys.stderr)
     return 2
+
+
+def exit_code(work: Callable[[], int], stopped: str = "Stopped.") -> int:
+    """The exit code of a command's work: its own, or after a sentence on standard error 2 for a user's mistake.
+
+    130 where it was stopped, with ``stopped`` for the sentence; 1 where nobody reads its output any more.
+    """
+    try:
+        return work()
+    except SspeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(stopped, file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its exit
+        return 1
 
 
 def add_checkpoint_option(parser: argparse.ArgumentParser) -> None:

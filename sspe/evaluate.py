@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sspe.cli import add_checkpoint_option, add_device_options
+from sspe.cli import add_checkpoint_option, add_device_options, exit_code
 from sspe.errors import SspeError
 from sspe.evaluation.progress import progress_bar
 from sspe.extras import import_extra
@@ -131,19 +131,16 @@ def _add_retrieval_options(kind: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0 ok, 2 for a user's mistake."""
     options = parser().parse_args(arguments)
-    try:
-        for name in ("output", "curve", "reliability", "save"):
-            if file := getattr(options, name, None):
-                check_writable(file)
-                if name in ("curve", "reliability"):
-                    import_extra("matplotlib.figure", "plots", f"--{name}")  # before the long work, not after it
-        measured, table = MEASURES[options.measure][0](options)
-    except SspeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
+    return exit_code(lambda: _evaluate(options))
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    for name in ("output", "curve", "reliability", "save"):
+        if file := getattr(options, name, None):
+            check_writable(file)
+            if name in ("curve", "reliability"):
+                import_extra("matplotlib.figure", "plots", f"--{name}")  # before the long work, not after it
+    measured, table = MEASURES[options.measure][0](options)
     if options.output:
         with atomic_write(options.output) as temporary:
             temporary.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from sspe.cli import add_checkpoint_option, add_device_options
-from sspe.errors import SspeError
+from sspe.cli import add_checkpoint_option, add_device_options, exit_code
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,14 +39,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     options = parser().parse_args(arguments)
-    try:
-        return _index(options)
-    except SspeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped; what was done is kept, and another run goes on from there.", file=sys.stderr)
-        return 130
+    return exit_code(lambda: _index(options), "Stopped; what was done is kept, and another run goes on from there.")
 
 
 def _index(options: argparse.Namespace) -> int:

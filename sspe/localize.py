@@ -7,8 +7,7 @@ Beside its ``score`` (a cosine, -1 to 1, or 0 to 1 with a similarity network) ea
 null without calibration: ``present``, that the photo shows it, and ``confidence``, that its box is right if so.
 Its ``boxes`` are those of the single things where it speaks of several ("two dogs"); ``chosen_by`` are the words that
 chose one of several ("on the left"). A phrase that the sentence denies ("no hat") is looked for all the same and has
-``negated`` true. One whose word the
-model does not know has ``known`` false and no probabilities.
+``negated`` true. One whose word the model does not know has ``known`` false and no probabilities.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sspe.cli import add_checkpoint_option, add_device_options
+from sspe.cli import add_checkpoint_option, add_device_options, exit_code
 from sspe.errors import PhotoError, SspeError
 from sspe.files import atomic_write, make_folder
 from sspe.results import PRESENT_THRESHOLD, Localization, to_coco
@@ -59,27 +58,18 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     options = parser().parse_intermixed_args(arguments)  # options may stand between the photos and the sentence
-    try:
-        if not options.sentence.strip():
-            raise SspeError('The sentence is empty; the last argument is the sentence, such as "a man in a red hat".')
-        if options.top_k < 1:
-            raise SspeError(f"--top-k is {options.top_k}, and a phrase has at least 1 candidate; give 1 or more.")
-        if options.draw:
-            make_folder(options.draw)
-        photos = list(_expanded(options.photos))
-        return _localize(options, photos)
-    except SspeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its exit
-        return 1
+    return exit_code(lambda: _localize(options))
 
 
-def _localize(options: argparse.Namespace, photos: list[Path]) -> int:
+def _localize(options: argparse.Namespace) -> int:
+    if not options.sentence.strip():
+        raise SspeError('The sentence is empty; the last argument is the sentence, such as "a man in a red hat".')
+    if options.top_k < 1:
+        raise SspeError(f"--top-k is {options.top_k}, and a phrase has at least 1 candidate; give 1 or more.")
+    if options.draw:
+        make_folder(options.draw)
+    photos = list(_expanded(options.photos))
+
     from tqdm import tqdm
 
     from sspe.localizer import Localizer

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sspe.cli import add_checkpoint_option, add_device_options
+from sspe.cli import add_checkpoint_option, add_device_options, exit_code
 from sspe.errors import PhotoError, SspeError
 from sspe.files import atomic_write, make_folder
 
@@ -55,26 +54,17 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     options = parser().parse_intermixed_args(arguments)
-    try:
-        if bool(options.phrases) == bool(options.like):
-            raise SspeError("Give phrases to look for, or --like with a photo and a box; one of the two.")
-        if options.like and (options.without or options.at_least is not None):
-            raise SspeError("--without and --at-least are for phrases, and --like has none; leave them out.")
-        if options.draw:
-            make_folder(options.draw)
-        return _search(options)
-    except SspeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its exit
-        return 1
+    return exit_code(lambda: _search(options))
 
 
 def _search(options: argparse.Namespace) -> int:
+    if bool(options.phrases) == bool(options.like):
+        raise SspeError("Give phrases to look for, or --like with a photo and a box; one of the two.")
+    if options.like and (options.without or options.at_least is not None):
+        raise SspeError("--without and --at-least are for phrases, and --like has none; leave them out.")
+    if options.draw:
+        make_folder(options.draw)
+
     from sspe.collection import Collection
     from sspe.localizer import Localizer
     from sspe.searching.results import to_coco

@@ -20,6 +20,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sspe.cli import add_device_options
 from sspe.errors import SspeError
@@ -99,18 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen,
             options.data,
             output,
-            photos=options.photos,
-            train_split=options.train_split,
-            val_split=options.val_split,
-            limit=options.limit,
-            val_limit=options.val_limit,
             incomplete=options.incomplete,
             start=options.start,
             seed=options.seed,
-            device=options.device,
-            precision=options.precision,
             resume=options.resume,
-            quiet=options.quiet,
+            **_shared(options),
         )
         return 0
     except SspeError as error:
@@ -130,20 +124,14 @@ def _refit(options: argparse.Namespace) -> int:
     given["--task retrieval"] = options.task == "retrieval"
     if unwanted := [name for name, value in given.items() if value]:
         raise SspeError(f"--refit trains nothing and takes no {unwanted[0]}; leave it out.")
-    refit(
-        options.refit,
-        options.data,
-        options.output or Path("runs") / "refit",
-        photos=options.photos,
-        train_split=options.train_split,
-        val_split=options.val_split,
-        limit=options.limit,
-        val_limit=options.val_limit,
-        device=options.device,
-        precision=options.precision,
-        quiet=options.quiet,
-    )
+    refit(options.refit, options.data, options.output or Path("runs") / "refit", **_shared(options))
     return 0
+
+
+def _shared(options: argparse.Namespace) -> dict[str, Any]:
+    """What training and a refit take alike."""
+    names = ("photos", "train_split", "val_split", "limit", "val_limit", "device", "precision", "quiet")
+    return {name: getattr(options, name) for name in names}
 
 
 def _chosen(options: argparse.Namespace) -> Recipe:
