@@ -163,6 +163,18 @@ def selected(page):
     return page.locator(".se-tile.chosen .se-name").all_inner_texts()
 
 
+def test_an_answer_like_the_last_one_holds_up_no_later_question(search):
+    field = search.locator(".se-field")
+    field.fill("- a horse")
+    field.press("Enter")
+    expect(search.locator(".se-message:visible")).to_contain_text("only what is not to be there")
+    for words in ("a", ""):  # the same question again, and so the very same answer
+        field.fill(words)
+    search.wait_for_timeout(1000)
+    field.fill("a cat")
+    expect(search.locator(".se-tile")).to_have_count(1, timeout=6500)  # a lost one is sent again after 8 s
+
+
 def test_keys_move_select_and_look(search):
     ordered = sorted(NAMES)
     search.locator(".se-field").press("ArrowDown")
@@ -188,7 +200,8 @@ def test_keys_move_select_and_look(search):
     expect(dialog).to_contain_text(ordered[1])
     search.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
-    assert focused(search) == ordered[1]
+    # The browser says a moment later that it has closed, and then the keys go on from the photo last shown.
+    expect(search.locator(".se-tile").nth(1).locator(".se-pick")).to_be_focused()
 
 
 def test_ranges_by_mouse(search):

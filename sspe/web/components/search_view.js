@@ -6,6 +6,7 @@ let order = 'best';
 let top = PAGE;
 let own = '';            // their key, while the others are shown as well
 let sentAt = 0;          // when the question was sent that is not answered yet; 0: none is
+let number = 0;          // of that question; its answer says it, for of two equal ones the page would tell but the first
 let waiting = false;     // a later one waits for its answer
 let timer = null;
 
@@ -32,13 +33,15 @@ const question = () => {
   };
 };
 
-// One question at a time: what was typed meanwhile is asked when its answer is here. A lost one is not waited for.
+// One question at a time: what was typed meanwhile is asked when its answer is here, or seems to be lost.
 const send = () => {
   clearTimeout(timer);
-  waiting = Date.now() - sentAt < 8000;
-  if (waiting) return;
+  const left = sentAt + 8000 - Date.now();
+  waiting = left > 0;
+  if (waiting) { timer = setTimeout(send, left); return; }
   sentAt = Date.now();
-  trigger('submit', question());
+  number += 1;
+  trigger('submit', {number, ...question()});
 };
 const soon = () => { clearTimeout(timer); timer = setTimeout(send, 180); };
 

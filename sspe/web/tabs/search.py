@@ -47,7 +47,8 @@ def build_search(shelves: Shelves, localize: LocalizeTab, tabs: gr.Tabs) -> None
             gr.HTML(f"<p>{OWN_PHOTOS}</p>", elem_id="private", apply_default_css=False)
 
     def ask(event: gr.EventData) -> dict[str, Any]:
-        return service.answer(event._data)
+        asked = event._data
+        return service.answer(asked) | {"number": asked.get("number") if isinstance(asked, dict) else None}
 
     def drop(
         dropped: list[str] | None,
