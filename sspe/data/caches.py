@@ -1,11 +1,12 @@
 """What is computed once per photo and kept on disk: the squeezed picture, its proposals, features of a frozen backbone.
 
-One small file per photo, named by the photo file's identity and the settings, so that every subset, split and
+One small file per photo, named by the photo file's content and the settings, so that every subset, split, copy and
 interrupted run shares them, and a changed setting or photo never reads a stale one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import threading
@@ -244,9 +245,8 @@ def _computing(encoder: RegionEncoder | PhotoEncoder, precision: str) -> Abstrac
 
 
 def photo_key(path: Path) -> str:
-    """Names a photo file by its place, size and time: a replaced photo gets another name. Raises PhotoError."""
+    """Names a photo file by its content: a copied, moved or touched photo keeps its name. Raises PhotoError."""
     try:
-        status = path.stat()
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError as error:
         raise PhotoError(f"The photo {path} cannot be found ({error.strerror}); check the path.") from None
-    return settings_key(str(path.resolve()), status.st_size, status.st_mtime_ns)
