@@ -37,6 +37,7 @@ def ask(sentence: str, start: int, end: int) -> Asked:
         text, context = " ".join(rest[start : which.end].split()), Context(rest[:start], rest[which.end :])
         number = number_of(text)
         if text and not (number and which.other):  # "the dogs next to the bench" are all of them
+            number = Number(1, number.one) if number and which.single else number
             return _of(text, context, number, which)
     text = sentence[start:end]
     return _of(text, Context.of(sentence, start, end), number_of(text), None)

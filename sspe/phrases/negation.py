@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sspe.phrases.tokens import Token
 
 # Each denies the phrase that comes next, unless something stands between that ends its reach, see `_ends`.
-_DENYING = frozenset("n't neither never no nobody none noone nor not w/o without".split())
+_DENYING = frozenset("n't neither never no nobody none noone nor not w/o without zero".split())
 _MORE = frozenset(["even", "just", "merely", "only"])  # "not only a dog" denies nothing
 _CLAUSE = frozenset(["WDT", "WP", "WRB", "SIGN", "OF", "RP", "EX"])
 MAX_ENUMERATED = 10  # things enumerated up to an "or"; looking further would take too long in endless texts

@@ -13,7 +13,11 @@ _OWN = frozenset(["her", "his", "its", "my", "our", "their", "your"])
 # Of a phrase that is a place, each word is of one of these three kinds, and one at least is a side or a ground.
 _SIDES = frozenset("bottom center centre left leftmost middle right rightmost top".split())
 _GROUNDS = frozenset(["background", "distance", "foreground"])
-_PARTS = frozenset("corner edge extreme far half hand left-hand lower most of part right-hand side upper very".split())
+_PARTS = frozenset(
+    """
+    corner edge extreme far farthest furthest half hand left-hand lower most of part right-hand side upper very
+""".split()
+)
 _PICTURES = frozenset("frame image photo photograph pic picture screen shot".split())
 _THIS = frozenset(["that", "the", "this", "your", "my"])
 _NEAR = frozenset("above behind beside beneath hanging near next on over under".split())

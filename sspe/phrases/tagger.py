@@ -149,6 +149,12 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "RP"  # "in front of" is one long preposition
         elif word == "side" and "by" in (before, after) and "side" in words[max(0, i - 2) : i] + words[i + 1 : i + 3]:
             tags[i] = "RB"  # side by side
+        elif word == "to":
+            tags[i] = "TO"  # also where the query ends: the cup next to
+        elif word in ("and", "or"):
+            tags[i] = "CC"  # dog OR cat
+        elif word == "zero" and noun_follows:
+            tags[i] = "NO"
         elif (before, word) in (("each", "other"), ("one", "another")):
             tags[i] = "NN"
         elif before == "no" and word == "one":
@@ -215,6 +221,8 @@ def _refine(tagged: Sequence[tuple[str, str]]) -> list[str]:
             tags[i] = "RB"  # they are all wearing hats
         elif word.endswith("ing") and before in _GROUNDS and i > 1 and words[i - 2] in _GO:
             tags[i - 1], tags[i] = "RB", "VBG"  # is rock climbing
+        elif tags[i] == "NNS" and before in _SIDES and i > 3 and words[i - 3] in ("on", "from") and tags[i - 4] == "NN":
+            tags[i] = "VBZ"  # the man on the left waves
         elif before in _SUBJECTS and tag_before in ("PRP", "WP", "WDT") and tags[i] in ("NN", "NNS"):
             tags[i] = "VBZ"  # a boy who waves
         elif tags[i] == "VBD" and noun_follows and tag_before in ("DT", "JJ", "COLOR", "CD", "PRP$"):

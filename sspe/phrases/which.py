@@ -35,6 +35,7 @@ class Which:
         rank: 2 for the second from there.
         other: with one of RELATIONS, what the thing lies near, above and so on: "the bench".
         end: where the name of the thing ends in the sentence, characters.
+        single: they mean one alone, whatever the name says: "the biggest of the dogs".
         spans: where the words stand that are no part of the thing's name or its surroundings, characters.
     """
 
@@ -43,6 +44,7 @@ class Which:
     rank: int = 1
     other: str = ""
     end: int = 0
+    single: bool = False
     spans: tuple[Span, ...] = ()
 
     def without(self, sentence: str) -> str:
@@ -59,10 +61,11 @@ _MIDDLE = r"(?:middle|center|centre)"
 _HORIZONTAL = r"(?:left|right)(?:most)?"
 _SIDE = rf"(?:{_VERTICAL}[- ](?:{_HORIZONTAL})|(?:{_HORIZONTAL})|{_MIDDLE}|{_VERTICAL})(?:[- ]hand)?"
 _PART = r"(?:\s+(?:side|corner|edge|part|half|third|end))?"
-_FAR = r"(?:(?:very|far|extreme|immediate)[- ]+)?"
+_FAR = r"(?:(?:very|far|furthest|farthest|extreme|immediate)[- ]+)?"
 _PLACE = (
     rf"(?:(?:on|at|in|to|towards?)\s+(?:(?:the|our|your)\s+)?{_FAR}(?P<side>{_SIDE}){_PART}"
-    rf"|(?:far|extreme|upper|lower|top|bottom)[- ]+(?:left|right)){_OF_PICTURE}(?![\w'-])"
+    r"|(?:far|furthest|farthest|extreme|upper|lower|top|bottom)[- ]+(?:to\s+the\s+)?(?:left|right))"
+    rf"{_OF_PICTURE}(?![\w'-])"
 )
 _ORDINALS = {
     word: rank
@@ -99,11 +102,20 @@ _INSIDE = re.compile(
     rf"^\s*(?P<article>the\s+)?(?:(?:one|two|three|four|five)\s+)?(?P<words>{_FAR}(?P<side>{_SIDE}))\s+(?!of\b)", re.I
 )
 _ORDINAL_INSIDE = re.compile(rf"^\s*(?:the\s+)?(?P<ordinal>{_ORDINAL})\s", re.I)
-_SIZE = re.compile(
-    r"^\s*(?:the\s+)?(?:(?:one|two|three|four|five)\s+)?(?P<words>biggest|largest|smallest|littlest|tiniest|tallest"
-    r"|shortest|highest|lowest|(?:(?<=the )|(?<=the two ))(?:bigger|larger|smaller|taller|shorter))\s+(?!of\b)",
+_SUPERLATIVE = (
+    "biggest|largest|smallest|littlest|tiniest|tallest|shortest|highest|lowest|closest|nearest|furthest|farthest"
+)
+_OF_THEM = re.compile(
+    rf"^\s*(?:the\s+)?(?P<words>{_SUPERLATIVE}|leftmost|rightmost|bigger|larger|smaller|taller|shorter)\s+of\s+"
+    r"(?=(?:all\s+)?(?:the|these|those|my|your|our|his|her|their)\s)",
     re.I,
 )
+_SIZE = re.compile(
+    rf"^\s*(?:the\s+)?(?:(?:one|two|three|four|five)\s+)?(?P<words>{_SUPERLATIVE}"
+    r"|(?:(?<=the )|(?<=the two ))(?:bigger|larger|smaller|taller|shorter))\s+(?!of\b)",
+    re.I,
+)
+_VIEWERS = frozenset("camera lens viewer photographer me us".split())  # "the car closest to the camera"
 _NEW = re.compile(r"\s*(?:an?|another|some|one)\s", re.I)  # "a man next to a car" tells of him, and chooses nobody
 _MEANS = {
     "bigger": "biggest",
@@ -116,6 +128,13 @@ _MEANS = {
     "shorter": "shortest",
     "highest": "top",
     "lowest": "bottom",
+    # What is nearer to the camera is mostly larger in the photo.
+    "closest": "biggest",
+    "nearest": "biggest",
+    "furthest": "smallest",
+    "farthest": "smallest",
+    "leftmost": "left",
+    "rightmost": "right",
 }
 # Of these a side is a part: of a body, of a way, of the photo.
 _OWN_SIDES = frozenset(
@@ -134,6 +153,9 @@ def which_of(sentence: str, start: int, end: int) -> Which | None:
     Never fails. Takes some hundredths of a millisecond where no such word stands near.
     """
     text = sentence[start:end]
+    if of_them := _OF_THEM.match(text):
+        span = (start + of_them.start("words"), start + of_them.end())
+        return Which(of_them["words"], _meant(of_them["words"]), end=end, single=True, spans=(span,))
     after = _tail(sentence, start, end)
     named_end = after.start() if after and after.start() < end else end
     named = sentence[start:named_end]
@@ -201,8 +223,7 @@ def _inside(named: str, start: int) -> Which | None:
     head_start, head_end = head_span(named)
     before = named[:head_start]
     if size := _SIZE.match(before):
-        by = size["words"].lower()
-        return _chosen(size, (_MEANS.get(by, by),), start, named)
+        return _chosen(size, _meant(size["words"]), start, named)
     side = _INSIDE.match(before)
     if not side:
         return None
@@ -237,7 +258,14 @@ def _relation(sentence: str, start: int, end: int, after: re.Match) -> Which | N
     inside = after.start() < end
     spans = ((after.start(), others[0].end),) if inside else ()  # outside the phrase it is read as its surroundings
     words = sentence[after.start("relation") : others[0].end]
+    if by == "near" and others[0].head.lower() in _VIEWERS:
+        return Which(words, ("biggest",), end=after.start() if inside else end, spans=spans)
     return Which(words, (by,), other=others[0].text, end=after.start() if inside else end, spans=spans)
+
+
+def _meant(words: str) -> tuple[str, ...]:
+    """Of SIZES, or of SIDES, what one word means: ("biggest",) of "larger"."""
+    return (_MEANS.get(words.lower(), words.lower()),)
 
 
 def _by(words: str) -> tuple[str, ...]:

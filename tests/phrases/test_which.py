@@ -44,12 +44,19 @@ CHOSEN = {
     "the man left of the tree": ("left of the tree", "left of", 1, "the man"),
     "the person to the right of the dog": ("to the right of the dog", "right of", 1, "the person"),
     "the cat under the table": ("under the table", "below", 1, "the cat"),
+    "the biggest of the dogs": ("biggest", "biggest", 1, "dog"),
+    "the smaller of the two dogs": ("smaller", "smallest", 1, "dog"),
+    "leftmost of the cups": ("leftmost", "left", 1, "cup"),
+    "the person who is furthest left": ("furthest left", "left", 1, "the person"),
+    "the person furthest to the left": ("furthest to the left", "left", 1, "the person"),
+    "the nearest boat": ("nearest", "biggest", 1, "the boat"),
+    "the woman closest to the camera": ("closest to the camera", "biggest", 1, "the woman"),
 }
 NOT_CHOSEN = """
 his left hand|the left foot|the left side of the road|a right turn|the woman left|the man on his left|the right one|
 a top hat|a middle aged man|the middle eastern woman|A man on the left side of the road|a man on the right foot|
 A man in the middle of the road|a man next to a car|the right way|the left half|two smaller boys|a dog|the largest|
-the smaller of the two dogs|the man on the left bench|middle school kids|☂
+the man on the left bench|middle school kids|☂
 """
 
 
