@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sspe.phrases.asked import Asked
 
 CONSIDERED = 20  # regions of which each may be one of the things
+GLANCED = 5 * CONSIDERED  # regions by score that are placed for what the things are called: enough that so many stay
 # A logistic regression on whether a region is one of the things, fitted to the first half of val and to photos of
 # COCO's training set, where its limits were chosen, too. What it weighs is in `_evidence`; the constant is last.
 WEIGHTS = np.array([2.0, -0.75, -0.72, 0.97, 4.39, -1.69, -0.66], np.float32)
@@ -45,7 +46,7 @@ class Reading:
 
     @classmethod
     def of(cls, located: Located, row: int) -> Reading:
-        """Of the text at ``row``."""
+        """Of the phrase at ``row``."""
         seen = located.seen.regions[row] if located.seen is not None and located.seen.named[row] else None
         return cls(located.boxes[row], located.scores[row], located.kept[row], seen)
 
@@ -61,22 +62,24 @@ def answer(
     """
     more = [one.number.one for one in asked if one.number]
     more += [one.which.other for one in asked if one.which and one.which.other]
-    rows = {text: len(asked) + place for place, text in enumerate(dict.fromkeys(more))}
+    rows = {text: place for place, text in enumerate(dict.fromkeys(more))}
     contexts = [one.context for one in asked] + [ALONE] * len(rows)
-    located = model.locate(regions, [one.text for one in asked] + list(rows), contexts)
+    phrases = model.read([one.text for one in asked] + list(rows), contexts)
+    located = model.locate_read(regions, phrases.rows(slice(len(asked))))
+    others = model.glance(regions, phrases.rows(slice(len(asked), None)), GLANCED) if rows else None
     kept, things = list(located.kept), []
     for i, one in enumerate(asked):
         whole = Reading.of(located, i)
         if not one.number and not one.which:
             things.append(whole.boxes[whole.kept[:1]])
             continue
-        read = Reading.of(located, rows[one.number.one]) if one.number else whole
+        read = Reading.of(others, rows[one.number.one]) if one.number else whole
         frame = whole.boxes[whole.kept[0]] if one.number else None
         if not one.which:
             things.append(read.boxes[things_of_a_kind(read, frame, one.number.count)])
             continue
         neighbour = rows.get(one.which.other)
-        other = None if neighbour is None else located.boxes[neighbour, located.kept[neighbour][0]]
+        other = None if neighbour is None else others.boxes[neighbour, others.kept[neighbour][0]]
         chosen = _choose(read, one, regions, other)
         things.append(read.boxes[chosen])
         if one.number:

@@ -14,7 +14,7 @@ from sspe.models.networks import create_network
 from sspe.models.search_fit import SearchFit
 from sspe.phrases.naming import bare_names, things_named
 from sspe.settings import LocalizationModelSettings
-from sspe.text.context import Context
+from sspe.text.context import ALONE, Context
 from sspe.text.encoders import TextEncoder
 from sspe.vision.boxes import clip, consensus, nms
 from sspe.vision.detections import THINGS, Detections, things_in
@@ -93,6 +93,10 @@ class ReadPhrases:
     bank_scores: np.ndarray | None
     named: np.ndarray | None = None
     bare: np.ndarray | None = None
+
+    def rows(self, rows: slice) -> "ReadPhrases":
+        """Some of the phrases."""
+        return ReadPhrases(*(value if value is None else value[rows] for value in vars(self).values()))
 
 
 class LocalizationModel(nn.Module):
@@ -181,12 +185,13 @@ class LocalizationModel(nn.Module):
         the context by itself misleads as often as it helps, and the mean does better than either. A phrase without
         a known word has an embedding, too: it matches nothing in particular.
         """
-        features = self.text_encoder.encode(phrases)
+        twice = contexts is not None and self.text_encoder.context
+        texts = [*phrases, *phrases] if twice else phrases
+        features = self.text_encoder.encode(texts, [ALONE] * len(phrases) + list(contexts) if twice else None)
         with autocast(self.device, self.precision):
-            y = self.network.text(features)
-            if contexts is not None and self.text_encoder.context:
-                in_context = self.text_encoder.encode(phrases, contexts)
-                y = functional.normalize(y + self.network.text(in_context), dim=1)
+            y = self.network.text(features)  # both readings in one pass, which mostly waits for the weights
+            if twice:
+                y = functional.normalize(y[: len(phrases)] + y[len(phrases) :], dim=1)
             if self.network.named:
                 named, bare = (torch.from_numpy(of(phrases)).to(self.device) for of in (things_named, bare_names))
                 y = self.network.named.phrases(y, named, bare)
@@ -222,16 +227,8 @@ class LocalizationModel(nn.Module):
     @torch.inference_mode()
     def locate_read(self, regions: Regions, phrases: "ReadPhrases") -> Located:
         """As :meth:`locate`, of phrases that were read once for many photos."""
-        y, known = phrases.embeddings, phrases.known
-        scores = self.scores(y, regions.embeddings).cpu().numpy()
-        boxes = self._placed(regions, y)
-        kept, agreement = [], []
-        for row, places in zip(scores, boxes, strict=True):
-            answer, mean, agreed = consensus(places, row)
-            places[answer] = mean
-            first = np.where(np.arange(len(row)) == answer, np.inf, row)
-            kept.append(nms(places, first))
-            agreement.append(agreed)
+        known = phrases.known
+        scores, boxes, kept, agreement = self._answers(regions, phrases.embeddings)
         seen = None if phrases.named is None else self._seen(regions, phrases)
         if self.calibration is None:
             return Located(scores, boxes, tuple(kept), known, seen=seen)
@@ -241,6 +238,36 @@ class LocalizationModel(nn.Module):
             scores, boxes, tuple(kept), known, evidence, *self.calibration.probabilities(evidence), seen=seen
         )
 
+    @torch.inference_mode()
+    def glance(self, regions: Regions, phrases: "ReadPhrases", best: int) -> Located:
+        """As :meth:`locate_read` by a part of the regions, ``best`` per phrase by score, and without probabilities.
+
+        The others are not kept, and their boxes are as they were proposed.
+        """
+        scores, boxes, kept, _ = self._answers(regions, phrases.embeddings, best)
+        seen = None if phrases.named is None else self._seen(regions, phrases)
+        return Located(scores, boxes, tuple(kept), phrases.known, seen=seen)
+
+    def _answers(
+        self, regions: Regions, y: torch.Tensor, best: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], list[float]]:
+        """Scores (P, R), boxes (P, R, 4), those kept and how far they agree of each phrase embedding y (P, E)."""
+        scores = self.scores(y, regions.embeddings).cpu().numpy()
+        among = None if best is None else np.argsort(-scores, axis=1, kind="stable")[:, :best]  # (P, K)
+        boxes = self._placed(regions, y, among)
+        kept, agreement = [], []
+        for row in range(len(scores)):
+            here = slice(None) if among is None else among[row]
+            places, fits = boxes[row, here], scores[row, here]
+            answer, mean, agreed = consensus(places, fits)
+            places[answer] = mean
+            first = np.where(np.arange(len(fits)) == answer, np.inf, fits)
+            stay = nms(places, first)
+            boxes[row, here] = places
+            kept.append(stay if among is None else here[stay])
+            agreement.append(agreed)
+        return scores, boxes, kept, agreement
+
     def _seen(self, regions: Regions, phrases: "ReadPhrases") -> Seen:
         """What the detector sees of the things that each phrase names."""
         named = phrases.named  # (P, T)
@@ -248,14 +275,25 @@ class LocalizationModel(nn.Module):
         here = np.array([(things * row).max(axis=1) for row in named], np.float32).reshape(-1, len(things))
         return Seen(named.any(axis=1), phrases.bare, (named * regions.seen).max(axis=1, initial=0), here)
 
-    def _placed(self, regions: Regions, y: torch.Tensor) -> np.ndarray:
-        """Each region's box as it would be for each phrase embedding y (P, E): (P, R, 4) pixels, inside the photo."""
+    def _placed(self, regions: Regions, y: torch.Tensor, among: np.ndarray | None = None) -> np.ndarray:
+        """Each region's box as it would be for each phrase embedding y (P, E): (P, R, 4) pixels, inside the photo.
+
+        ``among`` (P, K) are the regions to be refined for each phrase; None are all.
+        """
+        proposed = np.repeat(regions.boxes[None], len(y), axis=0)
         if regions.described is None:
-            return np.repeat(regions.boxes[None], len(y), axis=0)
-        boxes = torch.from_numpy(regions.boxes).to(y.device)
+            return proposed
+        described, boxes = regions.described, torch.from_numpy(regions.boxes).to(y.device)
         if self.network.named:  # the refinement reads the learned part alone
             y = functional.normalize(y[:, : self.settings.network.embedding], dim=1)
+        parts = []
         with autocast(self.device, self.precision):
-            # A few phrases at a time: the hidden layer holds a megabyte for each.
-            parts = [self.network.refiner(regions.described, part[:, None], boxes) for part in y.split(16)]
-        return clip(torch.cat(parts).cpu().numpy(), regions.width, regions.height)
+            for start in range(0, len(y), 16):  # the hidden layer holds a megabyte for each phrase
+                rows = slice(start, start + 16)
+                here = slice(None) if among is None else torch.from_numpy(among[rows]).to(y.device)
+                parts.append(self.network.refiner(described[here], y[rows, None], boxes[here]))
+        refined = clip(torch.cat(parts).cpu().numpy(), regions.width, regions.height) if parts else proposed
+        if among is None:
+            return refined
+        np.put_along_axis(proposed, among[..., None], refined, axis=1)
+        return proposed

@@ -1,5 +1,7 @@
 """Each of several things, and the one that words choose, in drawn scenes whose things a stand-in knows by name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,8 +42,11 @@ class Drawn:
         corners = np.sort(rng.uniform(0, [width, height], (40, 2, 2)), axis=1).reshape(-1, 4)
         self.boxes = np.concatenate([*self.things.values(), *frames, *near, corners]).astype(np.float32)
 
-    def locate(self, regions, texts, contexts):
+    def read(self, texts, contexts):
         self.asked = list(texts)
+        return Texts(texts)
+
+    def locate_read(self, regions, texts):
         scores = []
         for text in texts:
             head = head_of(text)
@@ -52,6 +57,17 @@ class Drawn:
         places = np.repeat(self.boxes[None], len(texts), axis=0)
         kept = tuple(nms(self.boxes, row) for row in scores)
         return Located(scores, places, kept, np.ones(len(texts), bool))
+
+    def glance(self, regions, texts, best):
+        located = self.locate_read(regions, texts)
+        return replace(located, kept=tuple(kept[:best] for kept in located.kept))
+
+
+class Texts(tuple):
+    """Phrases as the stand-in reads them."""
+
+    def rows(self, rows):
+        return Texts(self[rows])
 
 
 def boxes_of(sentence: str, start: int = 0, end: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +131,7 @@ def test_words_choose_several():
 def test_the_chosen_one_leads_the_candidates():
     model = Drawn(SCENE)
     located, _ = answer(model, model, [ask("the dog on the right", 0, 7), ask("the dog on the right", 0, 20)])
-    plain = model.locate(model, ["the dog"], [None])
+    plain = model.locate_read(model, ["the dog"])
     for kept in located.kept:
         assert sorted(kept) == sorted(plain.kept[0]) and same(model.boxes[kept[:1]], DOGS[1:])
 

@@ -74,6 +74,19 @@ def test_what_is_kept_is_apart_where_the_phrase_would_place_it(tiny_localizer, l
         assert kept.tolist() == expected
 
 
+def test_a_glance_places_the_best_regions_alone(tiny_localizer, located_regions):
+    model, regions = tiny_localizer.model, located_regions
+    phrases = model.read(ASKED, CONTEXTS)
+    whole, part = model.locate_read(regions, phrases), model.glance(regions, phrases.rows(slice(1, 3)), 30)
+    for row, (kept, placed) in enumerate(zip(part.kept, part.boxes, strict=True), 1):
+        best = np.argsort(-whole.scores[row], kind="stable")[:30]
+        assert len(regions.boxes) > 30 and set(kept) <= set(best)
+        alike = np.setdiff1d(best, [kept[0], whole.kept[row][0]])  # the answer's box is a mean of all that agree
+        np.testing.assert_allclose(placed[alike], whole.boxes[row, alike], atol=1e-2)
+        rest = np.setdiff1d(np.arange(len(placed)), best)
+        np.testing.assert_array_equal(placed[rest], regions.boxes[rest])
+
+
 def test_a_model_without_refinement_returns_its_proposals(make_localization_model, located_regions, photo):
     model: LocalizationModel = make_localization_model(refiner=0).for_inference("cpu", "float32")
     regions = model.embed_regions(open_photo(photo), located_regions.boxes)
