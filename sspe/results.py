@@ -12,9 +12,10 @@ say ``confidence`` and ``present``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from sspe.coco import CocoFile
 from sspe.drawing import UNKNOWN_WORD, DrawnPhrase, draw_phrases, format_probability
 from sspe.vision.boxes import Box
 
@@ -78,6 +79,13 @@ class LocalizedPhrase:
     def label(self) -> str:
         """The text as it is shown beside a box: "not: hat" where the sentence denies the hat."""
         return f"not: {self.text}" if self.negated else self.text
+
+    @property
+    def probability(self) -> float | None:
+        """That the photo shows the phrase and ``box`` is right, 0 to 1; None where ``present`` is."""
+        if self.present is None or self.confidence is None:
+            return None
+        return self.present * self.confidence
 
     @property
     def doubtful(self) -> bool:
@@ -144,6 +152,14 @@ class Localization:
             ],
         }
 
+    def without_doubtful(self, threshold: float = PRESENT_THRESHOLD) -> Localization:
+        """The same without doubtful phrases; see :meth:`LocalizedPhrase.is_doubtful` for the threshold, 0 to 1.
+
+        What is left goes on to :meth:`to_dict`, :meth:`to_coco` and :meth:`draw`; it may be nothing. Without
+        calibration everything stays but phrases whose word is not known.
+        """
+        return replace(self, phrases=tuple(phrase for phrase in self.phrases if not phrase.is_doubtful(threshold)))
+
     def to_coco(self, file_name: str = "") -> dict[str, Any]:
         """This localization alone as a COCO annotation dictionary; see :func:`to_coco`."""
         return to_coco([self], [file_name])
@@ -170,15 +186,20 @@ class Localization:
 
 
 def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) -> dict[str, Any]:
-    """Several localizations as one COCO annotation dictionary.
+    """Several localizations as one COCO annotation dictionary; docs/formats.md says which programs read it.
 
     An annotation is one of a phrase's ``boxes``: of three dogs there are three, which share all figures and ``phrase``,
-    the phrase's number in its sentence, from 0. A category is a phrase text; phrases of the same text share it.
+    the phrase's number in its sentence, from 0. A category is a phrase text in small letters, which phrases of the same
+    text share; its ``supercategory`` is the head noun.
 
-    ``bbox`` is x, y, width, height in pixels of the original photo; ``score`` is that of the phrase's ``box``, see
-    above; ``start`` and ``end`` cut the phrase out of its image's ``sentence``. ``negated`` is true where the sentence
-    denies the phrase, ``known`` false where the model does not know its word. ``confidence`` and ``present``,
-    probabilities as in :class:`LocalizedPhrase`, are there where they are known, and ``chosen_by`` where words chose.
+    ``bbox`` is x, y, width, height in pixels of the original photo. ``score`` is the probability, 0 to 1, that the
+    photo shows the phrase and the box is right: ``present`` times ``confidence``. It is left out where they are not
+    known. ``similarity`` is what a :class:`LocalizedPhrase` calls its score. ``start`` and ``end`` cut the phrase out
+    of its image's ``sentence``. ``negated`` is true where the sentence denies the phrase, ``known`` false where the
+    model does not know its word. ``confidence`` and ``present`` are there where they are known, and ``chosen_by`` where
+    words chose.
+
+    Every phrase has a box, shown or not; :meth:`Localization.without_doubtful` leaves the doubtful ones out.
 
     Args:
         localizations: one per photo (or one per photo and sentence).
@@ -188,24 +209,12 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
         raise ValueError(
             f"{len(localizations)} localizations need as many file names, and {len(file_names)} were given."
         )
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    categories: dict[str, int] = {}
+    coco = CocoFile("Noun phrases of sentences, each with its boxes in a photo")
     for localization, file_name in zip(localizations, file_names, strict=True):
-        image_id = len(images) + 1
-        images.append(
-            {
-                "id": image_id,
-                "file_name": file_name,
-                "width": localization.width,
-                "height": localization.height,
-                "sentence": localization.sentence,
-            }
-        )
+        photo = coco.add_photo(file_name, localization.width, localization.height, sentence=localization.sentence)
         for number, phrase in enumerate(localization.phrases):
             sure = {"confidence": phrase.confidence, "present": phrase.present}
             about = {
-                "score": _plain_score(phrase.score),
                 **{name: _plain_probability(value) for name, value in sure.items() if value is not None},
                 "phrase": number,
                 "start": phrase.start,
@@ -215,24 +224,8 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
                 **({} if phrase.chosen_by is None else {"chosen_by": phrase.chosen_by}),
             }
             for box in phrase.boxes:
-                x1, y1, x2, y2 = _plain_box(box)
-                width, height = round(x2 - x1, 2), round(y2 - y1, 2)
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": image_id,
-                        "category_id": categories.setdefault(phrase.text, len(categories) + 1),
-                        "bbox": [x1, y1, width, height],
-                        "area": round(width * height, 2),
-                        "iscrowd": 0,
-                        **about,
-                    }
-                )
-    return {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": number, "name": text} for text, number in categories.items()],
-    }
+                coco.add_box(photo, phrase.text, phrase.head, box, phrase.probability, phrase.score, **about)
+    return coco.to_dict()
 
 
 def _plain_box(box: Sequence[float]) -> list[float]:

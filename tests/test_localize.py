@@ -1,5 +1,6 @@
 """`sspe localize`: JSON on standard output, words on standard error, exit codes, drawings, bad input."""
 
+import io
 import json
 import os
 import subprocess
@@ -63,11 +64,12 @@ def test_the_library_says_the_same(run, photos, tiny_localizer):
 def test_folders_are_searched_and_photos_keep_their_order(run, photos, tmp_path):
     folder = tmp_path / "album" / "deeper"
     folder.mkdir(parents=True)
-    for name, source in (("b.JPG", photos[0]), ("a.jpg", photos[1]), ("../c.jpeg", photos[2])):
+    for name, source in (("b.JPG", photos[0]), ("a.jpg", photos[1]), ("../c.jpeg", photos[2]), (".d.jpg", photos[4])):
         (folder / name).write_bytes(source.read_bytes())
     (folder / "notes.txt").write_text("no photo")
     code, out, err = run(photos[3], tmp_path / "album", "a dog")
     assert code == 0 and "error" not in err
+    assert f"In {tmp_path / 'album'} 2 files or folders were passed over: hidden, or no photo.\n" in err
     album = tmp_path / "album"
     names = [str(photos[3]), *(str(album / name) for name in ("c.jpeg", "deeper/a.jpg", "deeper/b.JPG"))]
     assert [found["photo"] for found in json.loads(out)] == names
@@ -113,7 +115,7 @@ def test_coco(run, photos, tmp_path):
     code, out, _ = run(photos[0], photos[1], "--format", "coco", SENTENCE)
     coco = json.loads(out)
     assert code == 0 and [image["file_name"] for image in coco["images"]] == [str(photos[0]), str(photos[1])]
-    assert [category["name"] for category in coco["categories"]] == TEXTS
+    assert [category["name"] for category in coco["categories"]] == [text.lower() for text in TEXTS]
     assert [annotation["image_id"] for annotation in coco["annotations"]] == [1, 1, 1, 2, 2, 2]
     plain = json.loads(run(photos[0], photos[1], SENTENCE)[1])
     for annotation, phrase in zip(coco["annotations"], plain[0]["phrases"] + plain[1]["phrases"], strict=True):
@@ -208,10 +210,68 @@ def test_a_folder_without_photos(run, tmp_path):
     assert (code, out) == (2, "") and f"There is no photo in {tmp_path}" in one_sentence(err)
 
 
-def test_arguments_the_wrong_way_round(run, photos):
-    sentence = "A man in a red hat, " * 20  # longer than a file name may be
-    code, out, err = run(sentence, photos[0])
-    assert code == 1 and "error" in json.loads(out)[0] and "File name too long" in one_sentence(err)
+def test_a_folder_that_may_not_be_read(run, photos, tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(photos[0].read_bytes())
+    (tmp_path / "closed").mkdir()
+    scan = os.scandir
+
+    def forbidding(folder):
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", forbidding)
+    code, out, err = run(tmp_path, SENTENCE)
+    assert code == 1 and len(json.loads(out)) == 1
+    assert one_sentence(err) == f"{tmp_path / 'closed'}: the folder cannot be read (Permission denied)\n"
+
+
+@pytest.mark.parametrize("last", ["photo", "folder"])
+def test_a_forgotten_sentence(run, photos, last):
+    given = photos[1] if last == "photo" else photos[1].parent
+    code, out, err = run(photos[0], given)
+    assert (code, out) == (2, "")
+    assert f"The last argument is to be the sentence, and {given} is a file or folder" in one_sentence(err)
+
+
+def test_a_sentence_longer_than_a_file_name_may_be(run, photos):
+    code, out, _ = run(photos[0], "A man in a red hat, " * 20)
+    assert code == 0 and len(json.loads(out)[0]["phrases"]) == 40
+
+
+def test_the_sentence_on_standard_input(run, photos, monkeypatch):
+    def read(content):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+        return run(photos[0], "-")
+
+    code, out, _ = read(f"{SENTENCE}\r\n".encode())
+    assert code == 0 and json.loads(out)[0]["sentence"] == SENTENCE
+    for content, told in ((b"\n", "The sentence is empty"), (b"a \xff", "is not utf-8 text; convert it first")):
+        code, out, err = read(content)
+        assert (code, out) == (2, "") and told in one_sentence(err)
+
+
+def test_doubtful_phrases_are_left_out_on_request(run, photos, tmp_path, monkeypatch):
+    def judged(self, *arguments, **settings):
+        found = ground(self, *arguments, **settings)
+        sure = zip(found.phrases, (0.9, 0.2, 0.6), strict=True)
+        return replace(found, phrases=tuple(replace(p, confidence=0.5, present=present) for p, present in sure))
+
+    ground = Localizer.ground
+    monkeypatch.setattr(Localizer, "ground", judged)
+
+    def texts(*options):
+        return [p["text"] for p in json.loads(run(photos[0], SENTENCE, *options)[1])[0]["phrases"]]
+
+    assert (
+        texts() == TEXTS and texts("--at-least", 0.3) == ["A man", "the dog"] and texts("--at-least", 0.7) == TEXTS[:1]
+    )
+    code, out, _ = run(photos[0], SENTENCE, "--format", "coco", "--at-least", 0.7)
+    assert code == 0 and [a["score"] for a in json.loads(out)["annotations"]] == [0.45]
+    code, out, err = run(photos[0], SENTENCE, "--at-least", 1)
+    assert (code, err) == (0, "") and json.loads(out)[0]["phrases"] == []  # phrases there were
+    code, out, err = run(photos[0], SENTENCE, "--at-least", 30)
+    assert (code, out) == (2, "") and "--at-least is 30" in one_sentence(err)
 
 
 @pytest.mark.parametrize("top_k", ["0", "-3"])

@@ -1,4 +1,4 @@
-"""The result types: dictionaries, COCO, drawings, and the palette they share with the page."""
+"""The result types: dictionaries, drawings, and the palette they share with the page."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sspe.drawing import DOUBTFUL, PALETTE, contrast, format_probability, ink_on, phrase_color, rgb, shorten
-from sspe.results import PRESENT_THRESHOLD, Candidate, Localization, LocalizedPhrase, to_coco
+from sspe.results import PRESENT_THRESHOLD, Candidate, Localization, LocalizedPhrase
 
 SENTENCE = "A man beside a dog, and a dog."
 
@@ -65,11 +65,6 @@ def test_several_things_have_a_box_each():
     assert plain[0]["boxes"] == [list(box) for box in boxes] and plain[0]["box"] == list(boxes[0])
     assert [phrase["chosen_by"] for phrase in plain] == [None, "on the left", None]
     assert plain[1]["boxes"] == [plain[1]["box"]]  # one thing, one box
-    coco = several.to_coco("a.png")["annotations"]
-    assert [annotation["phrase"] for annotation in coco] == [0, 0, 1, 2]
-    assert [annotation["bbox"] for annotation in coco[:2]] == [[10, 20, 50, 70], [110, 20.5, 50, 69.5]]
-    assert len({annotation["id"] for annotation in coco}) == 4
-    assert coco[2]["chosen_by"] == "on the left" and "chosen_by" not in coco[0]
     drawn, one = np.array(several.draw()), np.array(localization.draw())
     color = np.array(rgb(phrase_color(0)))
     assert (drawn[25:85, 108:115] == color).all(axis=2).any() and not (one[25:85, 108:115] == color).all(axis=2).any()
@@ -81,10 +76,6 @@ def test_probabilities_are_plain_numbers_or_null():
     assert [phrase["present"] for phrase in phrases] == [0.9, 0.3333, 0.0]
     assert [phrase["confidence"] for phrase in phrases] == [0.1235] * 3
     assert list(phrases[0]).index("confidence") == list(phrases[0]).index("score") + 1
-    annotations = json.loads(json.dumps(localization.to_coco()))["annotations"]
-    assert [(a["confidence"], a["present"]) for a in annotations] == [(0.1235, 0.9), (0.1235, 0.3333), (0.1235, 0.0)]
-    for annotation in _localization().to_coco()["annotations"]:  # COCO has no place for what is not known
-        assert not {"confidence", "present"} & annotation.keys()
 
 
 def test_a_denied_phrase_says_so():
@@ -92,9 +83,6 @@ def test_a_denied_phrase_says_so():
     hat = replace(localization.phrases[0], negated=True)
     localization = replace(localization, phrases=(hat, *localization.phrases[1:]))
     assert [phrase["negated"] for phrase in localization.to_dict()["phrases"]] == [True, False, False]
-    found = localization.to_coco()
-    assert [annotation["negated"] for annotation in found["annotations"]] == [True, False, False]
-    assert [category["name"] for category in found["categories"]] == ["A man", "a dog"]
     assert hat.label == "not: A man" and localization.phrases[1].label == "a dog"
     assert localization.draw().tobytes() != _localization().draw().tobytes()
 
@@ -105,6 +93,15 @@ def test_doubtful_below_the_threshold_only():
     assert not any(phrase.doubtful for phrase in _localization().phrases)
 
 
+def test_doubtful_phrases_can_be_left_out():
+    found = _calibrated(PRESENT_THRESHOLD - 0.001, PRESENT_THRESHOLD, 1.0)
+    assert found.without_doubtful() == replace(found, phrases=found.phrases[1:])
+    assert found.without_doubtful(0.9).phrases == found.phrases[2:]
+    assert found.without_doubtful(0) == found and _localization().without_doubtful(1) == _localization()
+    unknown = replace(found, phrases=(replace(found.phrases[2], known=False, confidence=None, present=None),))
+    assert unknown.without_doubtful(0).phrases == ()
+
+
 def test_an_unknown_word_is_doubtful_grey_and_says_so_at_every_threshold():
     first, *others = _calibrated(0.9, 0.9, 0.9).phrases
     unknown = replace(first, known=False, confidence=None, present=None)
@@ -113,9 +110,6 @@ def test_an_unknown_word_is_doubtful_grey_and_says_so_at_every_threshold():
     assert [(p["known"], p["present"]) for p in json.loads(json.dumps(found.to_dict()))["phrases"]] == [
         (False, None), (True, 0.9), (True, 0.9)
     ]  # fmt: skip
-    annotations = found.to_coco()["annotations"]
-    assert [a["known"] for a in annotations] == [False, True, True]
-    assert "present" not in annotations[0] and "confidence" not in annotations[0]
     pixels = np.asarray(found.draw(0.0))
     assert (pixels == rgb(DOUBTFUL)).all(axis=2).any() and not (pixels == rgb(phrase_color(0))).all(axis=2).any()
 
@@ -136,30 +130,9 @@ def test_localizations_compare_and_print_without_their_photo():
     assert "photo" not in repr(one)
 
 
-def test_coco_boxes_are_corner_width_height_and_equal_phrases_share_a_category():
-    coco = _localization().to_coco("dog.jpg")
-    assert coco["images"] == [{"id": 1, "file_name": "dog.jpg", "width": 200, "height": 100, "sentence": SENTENCE}]
-    assert [a["bbox"] for a in coco["annotations"]] == [[10, 20, 50, 70], [100, 40, 50, 40.5], [0, 0, 200, 100]]
-    assert [a["area"] for a in coco["annotations"]] == [3500, 2025, 20000]
-    assert [a["category_id"] for a in coco["annotations"]] == [1, 2, 2]
-    assert coco["categories"] == [{"id": 1, "name": "A man"}, {"id": 2, "name": "a dog"}]
-    json.dumps(coco)
-
-
-def test_coco_of_several_photos_counts_on():
-    coco = to_coco([_localization(), _localization()], ["a.jpg", "b.jpg"])
-    assert [image["id"] for image in coco["images"]] == [1, 2]
-    assert [a["id"] for a in coco["annotations"]] == [1, 2, 3, 4, 5, 6]
-    assert [a["image_id"] for a in coco["annotations"]] == [1, 1, 1, 2, 2, 2]
-    assert len(coco["categories"]) == 2
-    with pytest.raises(ValueError, match="2 localizations need as many file names, and 1"):
-        to_coco([_localization(), _localization()], ["a.jpg"])
-
-
 def test_empty_localization():
     empty = Localization("Wow!", 4, 3, (), np.zeros((3, 4, 3), np.uint8))
     assert empty.to_dict()["phrases"] == []
-    assert empty.to_coco()["annotations"] == []
     assert np.array_equal(np.asarray(empty.draw()), empty.photo)
 
 

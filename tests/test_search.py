@@ -59,7 +59,7 @@ def test_hits_as_coco(run, folder):
     run(index, folder, "--quiet")
     code, found, _ = run(search, folder, "a dog", "--format", "coco")
     assert code == 0 and len(found["images"]) == len(found["annotations"]) == 3
-    assert found["categories"] == [{"id": 1, "name": "a dog"}]
+    assert found["categories"] == [{"id": 1, "name": "a dog", "supercategory": "dog"}]
 
 
 def test_a_file_that_cannot_be_read_is_reported_with_its_reason(run, folder):

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sspe.vision.photo import HEIC_SUFFIXES, PHOTO_SUFFIXES
+from sspe.vision.photo import PHOTO_SUFFIXES
 
 # Folders that systems and servers make for themselves; hidden ones, whose name begins with a dot, are left out as well.
 LEFT_OUT = frozenset(["@eadir", "#recycle", "$recycle.bin", "system volume information"])
@@ -34,10 +34,12 @@ class Walk:
     Attributes:
         files: sorted by path.
         unreadable: folders and files that could not be looked at, each with the reason; relative paths.
+        passed_over: how many files are no pictures, and how many files and folders hidden or a system's.
     """
 
     files: list[FoundFile] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    passed_over: int = 0
 
     def hides(self, path: str) -> bool:
         """Whether a file of this path may be there all the same: it lies in a folder that could not be read."""
@@ -65,15 +67,18 @@ def walk(folder: str | Path) -> Walk:
             continue
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in LEFT_OUT:
+                found.passed_over += 1
                 continue
             path = prefix + entry.name
             try:
                 if entry.is_dir():
                     waiting.append((directory / entry.name, f"{path}/"))
-                elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES | HEIC_SUFFIXES:
+                elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES:
                     status = entry.stat()
                     if entry.is_file():
                         found.files.append(FoundFile(path, status.st_size, status.st_mtime_ns))
+                else:
+                    found.passed_over += 1
             except OSError as error:
                 found.unreadable[path] = f"the file cannot be read ({error.strerror})"
     found.files.sort(key=lambda file: file.path)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sspe.coco import CocoFile
 from sspe.drawing import DrawnPhrase, draw_phrases, format_probability
 from sspe.errors import PhotoError
+from sspe.phrases.head import head_of
 from sspe.vision.boxes import Box, clip, union
 from sspe.vision.photo import open_photo
 
@@ -177,26 +179,14 @@ class SearchResult:
 
 
 def to_coco(hits: Sequence[Hit]) -> dict[str, Any]:
-    """Hits as one COCO annotation dictionary: a category for each phrase text, ``bbox`` x, y, width, height."""
-    categories: dict[str, int] = {}
-    images, annotations = [], []
-    for number, hit in enumerate(hits, start=1):
-        images.append({"id": number, "file_name": hit.path, "width": hit.width, "height": hit.height})
-        for phrase in hit.to_dict()["phrases"]:
-            x1, y1, x2, y2 = phrase["box"]
-            wide, high = round(x2 - x1, 2), round(y2 - y1, 2)
-            sure = {} if phrase["probability"] is None else {"probability": phrase["probability"]}
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": categories.setdefault(phrase["text"], len(categories) + 1),
-                    "bbox": [x1, y1, wide, high],
-                    "area": round(wide * high, 2),
-                    "iscrowd": 0,
-                    "score": phrase["score"],
-                    **sure,
-                }
-            )
-    named = [{"id": number, "name": text} for text, number in categories.items()]
-    return {"images": images, "annotations": annotations, "categories": named}
+    """Hits as one COCO annotation dictionary; see :mod:`sspe.coco`. A category is a phrase text.
+
+    ``bbox`` is x, y, width, height in pixels of the photo; ``score`` is the phrase's probability, left out where
+    nothing was fitted, and ``similarity`` its score.
+    """
+    coco = CocoFile("Phrases found in a collection of photos, each with its box")
+    for hit in hits:
+        photo = coco.add_photo(hit.path, hit.width, hit.height)
+        for phrase in hit.phrases:
+            coco.add_box(photo, phrase.text, head_of(phrase.text), phrase.box, phrase.probability, phrase.score)
+    return coco.to_dict()

@@ -1,20 +1,33 @@
-"""Open a photo: any common format in, upright RGB pixels out, or one sentence that says why not."""
+"""Open a photo: any common format in, upright sRGB pixels out, or one sentence that says why not."""
 
+import io
 import os
 import warnings
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from sspe.errors import PhotoError
-from sspe.extras import import_extra
+from sspe.errors import MissingPackageError, PhotoError
+from sspe.extras import import_extra, install_command
+from sspe.vision.colour import to_srgb
+
+PhotoSource = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray
 
 MAX_PIXELS = 64_000_000  # a 64-megapixel photo takes 0.2 GB decoded; larger ones are refused before decoding
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-HEIC_SUFFIXES = {".heic", ".heif"}  # with the extra "heic"
+# What is taken for a photo in a folder; those of the last row need the extra "heic".
+PHOTO_SUFFIXES = frozenset(
+    """
+    .jpg .jpeg .jfif .png .webp .avif .gif .bmp .tif .tiff .jp2
+    .heic .heif
+""".split()
+)
+# The brand that stands at 8 to 12 of a file in the container of ISO/IEC 23008-12, for photos that PIL does not open.
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
 _ORIENTATION = 0x0112  # the EXIF tag
 _TAKEN = (0x9003, 0x0132)  # EXIF tags of the date: when the photo was taken, in the block below; when it was changed
 _EXIF_BLOCK = 0x8769
@@ -31,30 +44,41 @@ _TIFF_SIZE = (0x0100, 0x0101)  # the tags of width and height
 _WIDE_MODES = {"I", "F", "I;16", "I;16B", "I;16L"}
 
 
-def open_photo(source: str | Path | Image.Image | np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Return the photo as (H, W, 3) uint8 RGB, turned upright by its EXIF orientation.
+def open_photo(source: PhotoSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Return the photo as (H, W, 3) uint8 sRGB, turned upright by its EXIF orientation.
 
     Args:
-        source: a file, a PIL image, or an array: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
+        source: a file by its name, a file's bytes, a file opened for reading in binary, a PIL image, or an array:
+            (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
         max_pixels: larger photos are refused from their header, before any pixel is decoded.
 
-    Transparency is laid over white; palette, CMYK, grey and 16-bit pictures are converted; the first frame of an
-    animation is taken. An orientation that stands behind a PNG's pixels, or in a damaged EXIF block, is ignored.
+    Colours with an ICC profile are converted to sRGB. Transparency is laid over white; palette, CMYK, grey and 16-bit
+    pictures are converted; the first frame of an animation is taken. An orientation that stands behind a PNG's pixels,
+    or in a damaged EXIF block, is ignored.
 
     Raises:
-        PhotoError: the file is missing, not a picture, truncated or too large; the array has another shape or type.
+        PhotoError: the file is missing, not a picture, truncated or too large, or of a format that needs a package not
+            installed; the array has another shape or type; no photo was given, but None or something else.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
     if isinstance(source, Image.Image):
         return _from_image(source, "the picture given", max_pixels)
-    with _opened(Path(source)) as image:
-        return _from_image(image, str(source), max_pixels)
+    if source is None or source == "":
+        raise PhotoError(
+            f"No photo was given, but {source!r}; give a picture file, its bytes, a PIL image or an array."
+        )
+    if isinstance(source, str | os.PathLike):
+        with _opened(Path(source), str(source)) as image:
+            return _from_image(image, str(source), max_pixels)
+    name = _name_of_stream(source)
+    with _opened(io.BytesIO(_content(source, name)), name) as image:
+        return _from_image(image, name, max_pixels)
 
 
 def photo_size(path: str | Path) -> tuple[int, int]:
     """(width, height) in pixels that :func:`open_photo` would give, read from the header alone. Raises PhotoError."""
-    with _opened(Path(path)) as image:
+    with _opened(Path(path), str(path)) as image:
         width, height = image.size
         if image.format == "TIFF":  # newer PIL gives a TIFF's size already turned, older does not; the tags never are
             width, height = (image.tag_v2[tag] for tag in _TIFF_SIZE)
@@ -64,7 +88,7 @@ def photo_size(path: str | Path) -> tuple[int, int]:
 
 def photo_date(path: str | Path) -> str | None:
     """When a photo was taken, by its EXIF data: "2016-05-01T12:30:00"; None where that is silent. Raises PhotoError."""
-    with _opened(Path(path)) as image:
+    with _opened(Path(path), str(path)) as image:
         try:
             exif = Image.Image.getexif(image)  # as in _orientation, from what stands before the pixels
             found = exif.get_ifd(_EXIF_BLOCK).get(_TAKEN[0]) or exif.get(_TAKEN[1])
@@ -75,7 +99,7 @@ def photo_date(path: str | Path) -> str | None:
 
 def photo_orientation(path: str | Path) -> int:
     """The EXIF orientation of a photo file, 1 (upright) to 8. Raises PhotoError."""
-    with _opened(Path(path)) as image:
+    with _opened(Path(path), str(path)) as image:
         return _orientation(image)
 
 
@@ -85,33 +109,86 @@ def squeeze(photo: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def find_photos(folder: str | Path) -> list[Path]:
-    """Every file below ``folder`` with a picture's suffix, sorted. Raises PhotoError when there is none."""
-    found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
-    if not found:
-        raise PhotoError(f"There is no photo in {folder}: looked for {', '.join(sorted(PHOTO_SUFFIXES))}.")
-    return found
+def _name_of_stream(source: object) -> str:
+    """What to call bytes or an open file in a message."""
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "the picture given"
 
 
-def _opened(path: Path) -> Image.Image:
-    if os.path.isdir(path):  # Path.is_dir raises for a name longer than file names may be
-        raise PhotoError(f"{path} is a folder, not a photo; give one picture file.")
-    if path.suffix.lower() in HEIC_SUFFIXES:
-        import_extra("pillow_heif", "heic", f"The photo {path}").register_heif_opener()
+def _content(source: object, name: str) -> bytes:
+    """The bytes of a file that is given as such, or open. Raises PhotoError."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if not callable(getattr(source, "read", None)):
+        raise PhotoError(
+            "A photo is a picture file, its bytes, a PIL image or an array, and this one is a "
+            f"{type(source).__name__}; convert it first."
+        )
+    try:
+        if source.seekable():  # so that a file that was read before is read whole
+            source.seek(0)
+        content = source.read()
+    except Exception as error:  # whatever the object is, it may raise anything
+        raise PhotoError(f"{name} could not be read ({_in_a_line(error)}); open the file again.") from None
+    if not isinstance(content, bytes):
+        raise PhotoError(f'{name} is open as text; open it in binary, as with open(..., "rb").')
+    return content
+
+
+def _opened(file: Path | io.BytesIO, name: str) -> Image.Image:
+    """The picture, not yet decoded; ``name`` for messages. Raises PhotoError."""
+    if isinstance(file, Path) and os.path.isdir(file):  # Path.is_dir raises for a name longer than file names may be
+        raise PhotoError(f"{name} is a folder, not a photo; give one picture file.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is stricter and comes next
-            return Image.open(path)
+            try:
+                return Image.open(file)
+            except UnidentifiedImageError:
+                _prepare_for(file, name)
+                return Image.open(file)
+    except PhotoError:
+        raise
     except FileNotFoundError:
-        raise PhotoError(f"There is no file {path}; check the path.") from None
+        if "://" in name:
+            raise PhotoError(
+                f"{name} is an address, and nothing is downloaded; save the photo, give its file."
+            ) from None
+        raise PhotoError(f"There is no file {name}; check the path.") from None
     except Image.DecompressionBombError:
-        raise PhotoError(f"{path} has too many pixels to be opened safely; shrink it below 64 megapixels.") from None
+        raise PhotoError(f"{name} has too many pixels to be opened safely; shrink it below 64 megapixels.") from None
     except UnidentifiedImageError:
         raise PhotoError(
-            f"{path} is not a picture in a known format; give a JPEG, PNG, WebP, GIF, BMP or TIFF."
+            f"{name} is not a picture in a known format; give a JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or HEIC file."
         ) from None
     except Exception as error:  # PIL's readers raise nearly anything where a header is damaged
-        raise PhotoError(f"{path} could not be read ({error}); check the file.") from None
+        raise PhotoError(f"{name} could not be read ({_in_a_line(error)}); check the file.") from None
+
+
+def _in_a_line(error: Exception) -> str:
+    """What a library says of a picture, which may be several lines."""
+    return " ".join(str(error).split())
+
+
+def _prepare_for(file: Path | io.BytesIO, name: str) -> None:
+    """Teach PIL a format that it did not know by itself. Raises PhotoError where what that takes is not installed."""
+    if isinstance(file, Path):
+        with open(file, "rb") as stream:
+            start = stream.read(12)
+    else:
+        start = file.getvalue()[:12]
+    if start[4:8] != b"ftyp":
+        return
+    if start[8:12] in _HEIC_BRANDS:
+        try:
+            import_extra("pillow_heif", "heic", name).register_heif_opener()
+        except MissingPackageError:
+            raise PhotoError(
+                f"{name} is a HEIC photo, as iPhones take them; run `{install_command('heic')}` to open such, or save "
+                "it as JPEG."
+            ) from None
+    elif start[8:12] in _AVIF_BRANDS and ".avif" not in Image.registered_extensions():
+        raise PhotoError(f"{name} is an AVIF photo; update Pillow to 11.3 or newer to open such, or save it as JPEG.")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -135,19 +212,23 @@ def _from_image(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
         raise PhotoError(f"{name} has no pixels ({width} x {height}); give another picture.")
     try:
         image.seek(0)
+        profile = image.info.get("icc_profile")
         _orientation(image)  # asked before the pixels are read, so that the answer is the one photo_size gives
         image.load()  # a TIFF is turned here, and its tag removed
         if (turn := _TURNS.get(_orientation(image))) is not None:
             image = image.transpose(turn)
         if image.mode in _WIDE_MODES:
             image = _to_eight_bits(image)
+        image = to_srgb(image, profile)
         if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         # A copy: PIL may hand out a read-only view of its own buffer.
         return np.array(image.convert("RGB"))
     except Exception as error:  # PIL's decoders raise nearly anything where a picture is damaged
-        raise PhotoError(f"{name} is a damaged or truncated picture ({error}); save or download it again.") from None
+        raise PhotoError(
+            f"{name} is a damaged or truncated picture ({_in_a_line(error)}); save or download it again."
+        ) from None
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sspe.collection import Collection
 from sspe.errors import SspeError
-from sspe.vision.photo import HEIC_SUFFIXES, PHOTO_SUFFIXES
+from sspe.vision.photo import PHOTO_SUFFIXES
 from sspe.web.examples import examples
 
 if TYPE_CHECKING:
@@ -224,8 +224,8 @@ class Shelves:
 def _take_in(shelf: Shelf, file: Path) -> None:
     """Put a file into the shelf's folder, under a name of its own; what is no photo by its name is left out."""
     name = file.name
-    if file.suffix.lower() not in PHOTO_SUFFIXES | HEIC_SUFFIXES:
-        shelf.skipped[name] = "not a photo by its name; drop JPEG, PNG, WebP, GIF, BMP or TIFF files"
+    if file.suffix.lower() not in PHOTO_SUFFIXES:
+        shelf.skipped[name] = "not a photo by its name; drop JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or HEIC files"
         return
     copies = 2
     while name.lower() in shelf.names:

@@ -89,7 +89,7 @@ def test_downloads_are_the_result_as_shown(page, picture, tmp_path):
     assert len(found["phrases"][0]["candidates"]) == 3
     data = json.loads(coco.read_text(encoding="utf-8"))
     assert data["images"][0]["file_name"] == "noise.png"
-    assert data["categories"] == [{"id": 1, "name": "the dog"}]
+    assert data["categories"] == [{"id": 1, "name": "the dog", "supercategory": "dog"}]
     assert json.loads(page.locator(".cb pre").last.inner_text()) == found
 
 

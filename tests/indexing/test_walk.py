@@ -18,8 +18,9 @@ def paths(folder):
 
 
 def test_pictures_are_found_below_the_folder_sorted_with_forward_slashes(tmp_path):
-    touch(tmp_path, "b.JPG", "a/c.png", "a/d/e.heic", "a.txt", "raw.cr2")
-    assert paths(tmp_path) == ["a/c.png", "a/d/e.heic", "b.JPG"]
+    touch(tmp_path, "b.JPG", "a/c.png", "a/d/e.heic", "a.txt", "raw.cr2", "f.avif", "g.jfif", "h.jp2")
+    assert paths(tmp_path) == ["a/c.png", "a/d/e.heic", "b.JPG", "f.avif", "g.jfif", "h.jp2"]
+    assert walk(tmp_path).passed_over == 2
 
 
 def test_hidden_and_system_folders_are_left_out(tmp_path):
@@ -27,6 +28,7 @@ def test_hidden_and_system_folders_are_left_out(tmp_path):
         tmp_path, ".sspe/a.jpg", ".b.jpg", "@eaDir/c.jpg", "System Volume Information/d.jpg", "#recycle/e.jpg", "f.jpg"
     )
     assert paths(tmp_path) == ["f.jpg"]
+    assert walk(tmp_path).passed_over == 5
 
 
 def test_a_link_is_followed_once_and_never_in_circles(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sspe.errors import PhotoError
-from sspe.vision.photo import find_photos, open_photo, photo_size, squeeze
+from sspe.vision.photo import open_photo, photo_size, squeeze
 
 ORIENTATION = 0x0112
 # Each value of the tag, and where the corner that was drawn at the top left ends up: (row, column) of the corner.
@@ -155,17 +155,6 @@ def test_arrays_of_another_shape_or_type(array):
 def test_arrays_without_pixels():
     for shape in ((0, 5, 3), (5, 0, 3), (0, 0)):
         assert "no pixels" in sentence_of(np.zeros(shape, np.uint8))
-
-
-def test_an_empty_folder_has_no_photos(tmp_path):
-    (tmp_path / "b").mkdir()
-    (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(PhotoError, match=r"There is no photo in .*\.jpg"):
-        find_photos(tmp_path)
-    for name in ("b/z.PNG", "a.jpeg"):
-        drawn().save(tmp_path / name)
-    (tmp_path / "c.jpg").mkdir()
-    assert find_photos(tmp_path) == [tmp_path / "a.jpeg", tmp_path / "b" / "z.PNG"]
 
 
 # What gives the right pixels

@@ -12,7 +12,7 @@ from gradio.processing_utils import save_file_to_cache, save_pil_to_cache
 from PIL import Image
 
 from sspe.errors import PhotoError, SspeError
-from sspe.vision.photo import HEIC_SUFFIXES, open_photo
+from sspe.vision.photo import open_photo
 from sspe.web.components.example_strip import ExampleStrip
 from sspe.web.components.linked_view import LinkedView
 from sspe.web.components.photo_input import PhotoInput
@@ -25,6 +25,7 @@ from sspe.web.panels.take_away import TakeAway
 from sspe.web.panels.what_it_sees import see_phrase
 from sspe.web.service import MAX_CHARACTERS, LocalizeService, Question, Report, no_phrase_message
 
+BROWSERS_SHOW = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp"))
 NO_PHRASE_MARKED = "No phrase is marked: click words of the sentence to make one."
 
 
@@ -174,7 +175,7 @@ def _example_answer(service: LocalizeService, example: Example) -> tuple:
 
 def _served(file: Path, cache: str) -> Path:
     """A copy of a photo from which the page may show it, in a format that browsers know. Raises PhotoError."""
-    if file.suffix.lower() in HEIC_SUFFIXES:
+    if file.suffix.lower() not in BROWSERS_SHOW:
         return Path(save_pil_to_cache(Image.fromarray(open_photo(file)), cache, format="jpeg"))
     try:
         return Path(save_file_to_cache(file, cache))

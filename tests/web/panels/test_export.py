@@ -36,10 +36,10 @@ def test_coco_has_the_boxes_as_found(shelves, tiles, tmp_path):
     saved = export(shelves, tmp_path, {"kind": "coco", "tiles": tiles})
     data = json.loads(saved["text"])
     assert [image["file_name"] for image in data["images"]] == ["dog 2019.png", "dog and ball 2021.png"]
-    assert data["categories"] == [{"id": 1, "name": "a dog"}]
+    assert data["categories"] == [{"id": 1, "name": "a dog", "supercategory": "dog"}]
     x1, y1, x2, y2 = tiles[0]["found"][0]["box"]
     assert data["annotations"][0]["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1])
-    assert data["annotations"][0]["probability"] == tiles[0]["found"][0]["probability"]
+    assert data["annotations"][0]["score"] == tiles[0]["found"][0]["probability"]
 
 
 def test_zip_has_the_photos_byte_for_byte(shelves, tiles, album, tmp_path):
