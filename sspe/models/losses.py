@@ -68,11 +68,9 @@ def structure_preserving_loss(
         here = negative & matches.same_photo
         terms["same_photo"] = triplet_term(xy, positive, here, s.margin, s.same_photo_top_k)
     if s.region_structure:  # (3)
-        near, far = region_neighbours(matches)
-        terms["region_structure"] = triplet_term(distances(x, x), near, far, s.margin, s.top_k)
+        terms["region_structure"] = _structure_term(distances(x, x), *region_neighbours(matches), s)
     if s.phrase_structure:  # (4)
-        near, far = phrase_neighbours(matches)
-        terms["phrase_structure"] = triplet_term(distances(y, y), near, far, s.margin, s.top_k)
+        terms["phrase_structure"] = _structure_term(distances(y, y), *phrase_neighbours(matches), s)
     total = sum((getattr(s, name) * term for name, term in terms.items()), torch.zeros((), device=x.device))
     return {"loss": total, **{name: term.detach() for name, term in terms.items()}}
 
@@ -97,6 +95,14 @@ def triplet_term(
     nearest = far.topk(k, dim=1, largest=False).values  # (A, k); inf where an anchor has fewer than k negatives
     violations = (margin + d[anchors, candidates][:, None] - nearest[anchors]).clamp(min=0)
     return violations.sum() / len(anchors)
+
+
+def _structure_term(d: torch.Tensor, near: torch.Tensor, far: torch.Tensor, s: LossSettings) -> torch.Tensor:
+    """Equation (3) or (4) from distances and neighbours (A, A) of one view."""
+    if s.farthest:
+        farthest = torch.where(near, d, -torch.inf).argmax(dim=1, keepdim=True)
+        near = near & torch.zeros_like(near).scatter(1, farthest, True)
+    return triplet_term(d, near, far, s.margin, s.top_k)
 
 
 def region_neighbours(matches: Matches) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,11 +1,13 @@
 """The optimiser and the schedule of learning rates that a recipe asks for."""
 
+from collections.abc import Sequence
+
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sspe.models.localization import LocalizationModel
-from sspe.training.recipes import LocalizationRecipe
+from sspe.training.recipes import LocalizationRecipe, Recipe
 
 
 def make_optimiser(model: LocalizationModel, recipe: LocalizationRecipe, steps: int) -> tuple[Optimizer, LRScheduler]:
@@ -24,15 +26,25 @@ def make_optimiser(model: LocalizationModel, recipe: LocalizationRecipe, steps: 
     new = {id(p) for p in branches}
     backbone = [p for p in backbone if id(p) not in new]
     groups = [{"params": branches, "lr": recipe.branch_lr}, {"params": backbone, "lr": recipe.backbone_lr}]
+    optimiser = optimiser_of(groups, recipe)
+    return optimiser, schedule_of(optimiser, recipe, steps, recipe.epochs)
+
+
+def optimiser_of(groups: Sequence[dict], recipe: Recipe) -> Optimizer:
+    """The kind of optimiser that a recipe asks for, of groups of parameters with a learning rate each.
+
+    AdamW without weight decay is Adam.
+    """
     if recipe.optimiser == "sgd":
-        optimiser = torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    else:
-        optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+        return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+
+
+def schedule_of(optimiser: Optimizer, recipe: Recipe, steps: int, epochs: int) -> LRScheduler:
+    """A tenth after every ``decay_every`` epochs of ``steps`` steps; if 0, one rise and fall in ``epochs``."""
     if recipe.decay_every:
-        schedule = torch.optim.lr_scheduler.StepLR(optimiser, steps * recipe.decay_every, gamma=0.1)
-    else:
-        schedule = one_cycle(optimiser, steps * recipe.epochs, recipe.warm_up)
-    return optimiser, schedule
+        return torch.optim.lr_scheduler.StepLR(optimiser, steps * recipe.decay_every, gamma=0.1)
+    return one_cycle(optimiser, steps * epochs, recipe.warm_up)
 
 
 def one_cycle(optimiser: Optimizer, steps: int, warm_up: float) -> LRScheduler:

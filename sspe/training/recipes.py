@@ -145,7 +145,10 @@ class RetrievalRecipe(_Recipe):
     # The first stages see only edges and colours.
     frozen_through: str | None = setting("stage2", "last stage of the backbone that keeps its weights; none: all learn")
     sentences: int = setting(2, "sentences per photo and step, drawn from its five; (4) needs two", at_least=1)
+    optimiser: str = setting("adamw", "sgd is the paper's", choices=OPTIMISERS)
+    momentum: float = setting(0.9, 'of "sgd"', at_least=0, at_most=1)
     weight_decay: float = setting(0.01, "of the optimiser", at_least=0)
+    decay_every: int = setting(0, "epochs after which learning rates fall to a tenth; 0: see warm_up", at_least=0)
     warm_up: float = setting(
         0.1, "share of the steps in which learning rates rise; then they fall as a cosine", at_least=0, at_most=1
     )
@@ -193,6 +196,9 @@ Recipe = LocalizationRecipe | RetrievalRecipe
 # With 20 or 50 hardest negatives and nothing fine-tuned, all regions first fall into one point, and all phrases into
 # another; some runs never leave it.
 _MANY_NEGATIVES = LossSettings(top_k=100)
+
+_PAPERS_PHOTOS = PhotoSettings(backbone="vgg19", side=224, views="crops")
+_PAPERS_TEXT = TextSettings(encoder="hglmm", context=0, head=False, pca=6000)
 
 _LOCALIZATION = (
     LocalizationRecipe("default", "fine-tune the backbone through RoIAlign: the shipped checkpoint"),
@@ -272,7 +278,7 @@ _LOCALIZATION = (
         loss=LossSettings(
             phrase_anchor=2.0, region_structure=0.1, phrase_structure=0.2, same_photo=0.0, top_k=50, refinement=0.0
         ),
-        text=TextSettings(encoder="hglmm", context=0, head=False, pca=6000),
+        text=_PAPERS_TEXT,
     ),
     LocalizationRecipe(
         "synthetic",
@@ -294,6 +300,45 @@ _RETRIEVAL = (
         "the branches alone on ImageNet features: a minute, once the features are computed",
         frozen_epochs=24,
         epochs=0,
+    ),
+    RetrievalRecipe(
+        "paper",
+        "the paper as it is written, as far as it is known (docs/paper_to_code.md)",
+        frozen_epochs=30,
+        frozen_batch=300,  # photos; with five sentences each the 1,500 pairs of the paper
+        frozen_lr=0.1,
+        epochs=0,
+        sentences=5,
+        optimiser="sgd",
+        weight_decay=5e-4,
+        decay_every=10,
+        photos=_PAPERS_PHOTOS,
+        loss=RetrievalLossSettings(
+            margin=0.1, photo_anchor=1.0, sentence_anchor=2.0, photo_structure=0.1, sentence_structure=0.2, top_k=50
+        ),
+        text=_PAPERS_TEXT,
+    ),
+    RetrievalRecipe(
+        "released",
+        "the code that the authors released, which is that of the journal version",
+        frozen_epochs=20,
+        frozen_batch=500,
+        frozen_lr=1e-4,
+        epochs=0,
+        sentences=2,
+        weight_decay=0.0,  # so it is Adam
+        decay_every=20,  # never: its decay of the learning rate is built and not used
+        photos=_PAPERS_PHOTOS,
+        loss=RetrievalLossSettings(
+            margin=0.05,
+            photo_anchor=1.0,
+            sentence_anchor=1.5,
+            photo_structure=0.0,
+            sentence_structure=0.05,
+            top_k=10,
+            farthest=True,
+        ),
+        text=_PAPERS_TEXT,
     ),
 )
 RECIPES: dict[str, dict[str, Recipe]] = {

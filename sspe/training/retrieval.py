@@ -21,7 +21,7 @@ from sspe.models.retrieval import Bank, RetrievalModel
 from sspe.settings import RetrievalModelSettings
 from sspe.training.batches import EpochSampler
 from sspe.training.loop import Run, train_epochs, write_measures
-from sspe.training.optimiser import one_cycle
+from sspe.training.optimiser import optimiser_of, schedule_of
 from sspe.training.recipes import RetrievalRecipe
 from sspe.training.retrieval_batches import PhotoBatch, PhotoCollate, PhotoSentenceDataset
 from sspe.training.retrieval_data import RetrievalData
@@ -153,8 +153,8 @@ class RetrievalTask:
         if fine:
             groups.append({"params": [p for p in photos.parameters() if p.requires_grad], "lr": r.backbone_lr})
         batch, epochs = (r.batch, r.epochs) if fine else (r.frozen_batch, r.frozen_epochs)
-        self._optimiser = torch.optim.AdamW(groups, weight_decay=r.weight_decay)
-        self._schedule = one_cycle(self._optimiser, max(len(self.data.photos) // batch, 1) * epochs, r.warm_up)
+        self._optimiser = optimiser_of(groups, r)
+        self._schedule = schedule_of(self._optimiser, r, max(len(self.data.photos) // batch, 1), epochs)
 
     def _frozen_features(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Features of the training photos and of val, from disk where they are known."""

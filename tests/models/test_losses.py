@@ -75,21 +75,23 @@ def literal_terms(x, y, m: Matches, s: LossSettings) -> dict[str, torch.Tensor]:
         for i in regions
         if m.positive[p, i]
     ]
+
+    def neighbours(anchor, positives) -> list:  # all of them, or the farthest alone
+        return sorted(positives, key=lambda other: -d(anchor, other).item())[: 1 if s.farthest else None]
+
     three = [
         (
             x[i],
-            x[j],
+            near,
             [x[k] for k in regions if k != i and mismatch(i, k) and not shared(i, k) and not reads_alike(i, k)],
         )
         for i in regions
-        for j in regions
-        if i != j and shared(i, j)
+        for near in neighbours(x[i], [x[j] for j in regions if i != j and shared(i, j)])
     ]
     four = [
-        (y[p], y[q], [y[r] for r in phrases if wrong(p, r) and not m.same_words[p, r] and not common_words(p, r)])
+        (y[p], near, [y[r] for r in phrases if wrong(p, r) and not m.same_words[p, r] and not common_words(p, r)])
         for p in phrases
-        for q in phrases
-        if common(p, q) and not m.same_words[p, q]
+        for near in neighbours(y[p], [y[q] for q in phrases if common(p, q) and not m.same_words[p, q]])
     ]
     return {
         "region_anchor": hinges(s.margin, s.top_k, one),
@@ -134,10 +136,10 @@ def random_matches(seed: int, photos: int = 3, words: int = 5) -> Matches:
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(("top_k", "own_top_k"), [(1, 1), (3, 2), (1000, 1000)])
-def test_every_term_and_the_total_equal_the_literal_loop(seed, top_k, own_top_k):
+@pytest.mark.parametrize(("top_k", "own_top_k", "farthest"), [(1, 1, False), (3, 2, True), (1000, 1000, False)])
+def test_every_term_and_the_total_equal_the_literal_loop(seed, top_k, own_top_k, farthest):
     matches = random_matches(seed)
-    settings = replace(ALL, margin=0.4, top_k=top_k, same_photo_top_k=own_top_k)
+    settings = replace(ALL, margin=0.4, top_k=top_k, same_photo_top_k=own_top_k, farthest=farthest)
     x, y = embeddings(matches, seed)
     computed = structure_preserving_loss(x, y, matches, settings)
     expected = literal_terms(x, y, matches, settings)

@@ -13,7 +13,7 @@ EVERY = [(task, name) for task, recipes in RECIPES.items() for name in recipes]
 
 def test_names():
     assert list(RECIPES["localization"]) == ["default", "short", "names", "frozen", "ablation", "paper", "synthetic"]
-    assert list(RECIPES["retrieval"]) == ["retrieval", "retrieval-frozen"]
+    assert list(RECIPES["retrieval"]) == ["retrieval", "retrieval-frozen", "paper", "released"]
     assert recipe("default") == LocalizationRecipe() and recipe("retrieval", task="retrieval") == RetrievalRecipe()
     assert recipe("short") == dataclasses.replace(LocalizationRecipe(), epochs=4)
     assert recipe("frozen").fine_tune is False and LocalizationRecipe().fine_tune is True
@@ -79,9 +79,36 @@ def test_the_loss_of_retrieval_in_the_words_of_regions():
 
 
 def test_the_anchors_of_retrieval_weigh_what_they_do_in_the_released_code():
-    for name in RECIPES["retrieval"]:
+    for name in ("retrieval", "retrieval-frozen", "released"):
         loss = recipe(name, task="retrieval").loss
         assert (loss.photo_anchor, loss.sentence_anchor) == (1.0, 1.5)  # (1) and (2)
+
+
+def test_the_papers_recipe_for_retrieval_is_the_papers():
+    """As above: some values are remembered, docs/paper_to_code.md says which."""
+    r = recipe("paper", task="retrieval")
+    assert (r.network.kind, r.network.hidden, r.network.embedding, r.network.dropout) == ("embedding", 2048, 512, 0.5)
+    # m = 0.1, weights 1, lambda 1 = 2 on the sentence anchor, lambda 2 = 0.1, lambda 3 = 0.2, K = 50.
+    loss = r.loss
+    assert (loss.margin, loss.photo_anchor, loss.sentence_anchor, loss.top_k) == (0.1, 1, 2, 50)
+    assert (loss.photo_structure, loss.sentence_structure, loss.farthest) == (0.1, 0.2, False)
+    assert (r.optimiser, r.momentum, r.frozen_lr, r.decay_every, r.frozen_epochs) == ("sgd", 0.9, 0.1, 10, 30)
+    assert (r.weight_decay, r.frozen_batch * r.sentences, r.epochs) == (5e-4, 1500, 0)
+    assert (r.photos.backbone, r.photos.side, r.photos.views) == ("vgg19", 224, "crops")
+    assert (r.text.encoder, r.text.centres, r.text.pca) == ("hglmm", 30, 6000)
+
+
+def test_the_released_recipe_is_the_released_codes():
+    """Adam at 1e-4 without decay, 20 epochs of 500 images and two sentences each; m = 0.05, weights 1, 1.5, 0, 0.05."""
+    r = recipe("released", task="retrieval")
+    loss = r.loss
+    assert (loss.margin, loss.photo_anchor, loss.sentence_anchor, loss.top_k) == (0.05, 1, 1.5, 10)
+    assert (loss.photo_structure, loss.sentence_structure, loss.farthest) == (0, 0.05, True)
+    assert (r.optimiser, r.weight_decay, r.frozen_lr, r.frozen_epochs) == ("adamw", 0, 1e-4, 20)
+    assert (r.frozen_batch, r.sentences, r.epochs) == (500, 2, 0) and r.decay_every >= r.frozen_epochs
+    assert (r.network.hidden, r.network.embedding, r.network.dropout) == (2048, 512, 0.5)
+    paper = recipe("paper", task="retrieval")
+    assert (r.photos, r.text, r.network) == (paper.photos, paper.text, paper.network)
 
 
 def test_changes_add_up_and_leave_the_recipe_as_it_was():
