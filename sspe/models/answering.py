@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CONSIDERED = 20  # regions of which each may be one of the things
 GLANCED = 5 * CONSIDERED  # regions by score that are placed for what the things are called: enough that so many stay
 # A logistic regression on whether a region is one of the things, fitted to the first half of val and to photos of
-# COCO's training set, where its limits were chosen, too. What it weighs is in `_evidence`; the constant is last.
+# COCO's training set, where its limits were chosen, too. What it weighs is in `evidence_of_things`, the constant last.
 WEIGHTS = np.array([2.0, -0.75, -0.72, 0.97, 4.39, -1.69, -0.66], np.float32)
 LIKELY = 0.25  # a thing where the words do not count them
 CLEAR = 0.5  # a thing that words of place and size may choose, where the detector sees such things
@@ -102,13 +102,13 @@ def things_of_a_kind(
         at_least: so many, where that many are considered, however unlikely they are.
     """
     considered = read.kept[:CONSIDERED]
-    likely = logistic(_evidence(read, considered, frame), WEIGHTS)
+    likely = logistic(evidence_of_things(read, considered, frame), WEIGHTS)
     order = np.argsort(-likely, kind="stable")
     enough = int((likely >= (HOPELESS if count else limit)).sum())
     return considered[order[: max(1, at_least, min(enough, count or enough))]]
 
 
-def _evidence(read: Reading, considered: np.ndarray, frame: np.ndarray | None) -> np.ndarray:
+def evidence_of_things(read: Reading, considered: np.ndarray, frame: np.ndarray | None) -> np.ndarray:
     """What tells whether each of K regions is one of the things: (K, 6) float32.
 
     The score less the first one's; the logarithm of its rank; how far its area is from that of the best three, a
