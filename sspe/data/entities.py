@@ -26,6 +26,7 @@ from sspe.data.records import (
     LazyPhotos,
     read_ids,
     read_lines,
+    short,
 )
 from sspe.errors import DataError
 from sspe.vision import boxes as box_arithmetic
@@ -34,6 +35,7 @@ from sspe.vision.photo import photo_size
 PHOTO_FOLDERS = ("flickr30k-images", "flickr30k_images")
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png")
 UNRELATED_FILE = "UNRELATED_CAPTIONS"
+MOST_PIXELS = 1e9  # a larger number is no place in a photo
 
 _BRACKET = re.compile(r"/EN#([^/\s]+)((?:/[^/\s]+)*) (.*\S.*)")  # what stands between "[" and "]": chain, types, words
 
@@ -120,7 +122,7 @@ def read_annotation(path: Path, width: int, height: int) -> dict[str, np.ndarray
     """
     try:
         annotation = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, UnicodeDecodeError) as error:
+    except (ElementTree.ParseError, LookupError, ValueError, OSError) as error:  # also an encoding that nobody knows
         raise DataError(f"{path} is not readable XML ({error}); fetch it again.") from error
     frame = annotation.find("size")
     if frame is None:
@@ -130,8 +132,8 @@ def read_annotation(path: Path, width: int, height: int) -> dict[str, np.ndarray
         raise DataError(f"{path} has a <size> of {frame_width:g} x {frame_height:g}, expected at least 1 x 1 pixel.")
 
     chains: dict[str, list[tuple[float, ...]]] = defaultdict(list)
-    for thing in annotation.iter("object"):
-        found = [_read_box(corner, path) for corner in thing.iter("bndbox")]
+    for thing in annotation.findall("object"):  # not iter(): a hostile file nests a hundred thousand of them
+        found = [_read_box(corner, path) for corner in thing.findall("bndbox")]
         # One box may belong to several chains: that of a man, and that of the two people he is one of.
         for name in thing.findall("name"):
             chains[(name.text or "").strip()] += found
@@ -157,17 +159,17 @@ def parse_sentence(line: str, boxes: dict[str, np.ndarray], index: int, where: s
         opening = line.find("[", position)
         plain = line[position:] if opening < 0 else line[position:opening]
         if "]" in plain:
-            raise DataError(f'{where} has a "]" without its "[": {line!r}; correct the brackets.')
+            raise DataError(f'{where} has a "]" without its "[": {short(line)}; correct the brackets.')
         text += plain
         if opening < 0:
             break
         closing = line.find("]", opening)
         if closing < 0 or "[" in line[opening + 1 : closing]:
-            raise DataError(f'{where} has a "[" without its "]": {line!r}; correct the brackets.')
+            raise DataError(f'{where} has a "[" without its "]": {short(line)}; correct the brackets.')
         parts = _BRACKET.fullmatch(line[opening + 1 : closing])
         if parts is None:
             bracket = line[opening : closing + 1]
-            raise DataError(f'{where} has the bracket {bracket!r}, expected the form "[/EN#chain/type words]".')
+            raise DataError(f'{where} has the bracket {short(bracket)}, expected the form "[/EN#chain/type words]".')
         chain, types, words = parts.groups()
         # Blanks at the ends of a bracket stay in the text, but outside the phrase.
         start = len(text) + len(words) - len(words.lstrip())
@@ -207,8 +209,8 @@ def _number(element: ElementTree.Element, name: str, path: Path) -> float:
         number = float(text)
     except (TypeError, ValueError):
         number = math.nan
-    if not math.isfinite(number):
-        found = "no" if text is None else f"the text {text!r} as"
+    if not abs(number) < MOST_PIXELS:
+        found = "no" if text is None else f"the text {short(text)} as"
         raise DataError(f"{path} has {found} <{name}> in a <{element.tag}>, expected a number of pixels.")
     return number
 
@@ -248,6 +250,6 @@ def read_unrelated(file: Path) -> dict[str, set[int]]:
             continue
         words = line.split()
         if len(words) != 2 or not words[1].isdecimal():
-            raise DataError(f'{file}, line {number} is {line!r}, expected "<photo id> <caption number>".')
+            raise DataError(f'{file}, line {number} is {short(line)}, expected "<photo id> <caption number>".')
         unrelated[words[0]].add(int(words[1]) - 1)
     return unrelated

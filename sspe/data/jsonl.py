@@ -121,15 +121,17 @@ def _parse_phrase(phrase: object, sentence: str, chain: str, where: str) -> Anno
         )
     text = sentence[start:end]
     if phrase.get("text", text) != text:
-        raise DataError(f"{where} has a phrase {short(phrase['text'])} whose offsets {start} to {end} cut {text!r}.")
+        raise DataError(
+            f"{where} has a phrase {short(phrase['text'])} whose offsets {start} to {end} cut {short(text)}."
+        )
     boxes = phrase["boxes"]
     if not isinstance(boxes, list):
-        raise DataError(f"{where} has {short(boxes)} as boxes of {text!r}, expected a list of [x1, y1, x2, y2].")
+        raise DataError(f"{where} has {short(boxes)} as boxes of {short(text)}, expected a list of [x1, y1, x2, y2].")
     for box in boxes:
         _check_box(box, text, where)
     types = phrase.get("types", [])
     if not isinstance(types, list) or not all(isinstance(type, str) and type for type in types):
-        raise DataError(f'{where} has {short(types)} as "types" of {text!r}, expected a list of names.')
+        raise DataError(f'{where} has {short(types)} as "types" of {short(text)}, expected a list of names.')
     return AnnotatedPhrase(
         text=text,
         start=start,
@@ -143,9 +145,11 @@ def _parse_phrase(phrase: object, sentence: str, chain: str, where: str) -> Anno
 def _check_box(box: object, text: str, where: str) -> None:
     numbers = isinstance(box, list) and len(box) == 4 and all(type(n) in (int, float) for n in box)
     if not numbers or not all(abs(n) < 1e9 for n in box):
-        raise DataError(f"{where} has the box {short(box)} for {text!r}, expected the four numbers [x1, y1, x2, y2].")
+        raise DataError(
+            f"{where} has the box {short(box)} for {short(text)}, expected the four numbers [x1, y1, x2, y2]."
+        )
     if box[2] <= box[0] or box[3] <= box[1]:
-        raise DataError(f"{where} has the box {short(box)} for {text!r}, whose x2, y2 must be above its x1, y1.")
+        raise DataError(f"{where} has the box {short(box)} for {short(text)}, whose x2, y2 must be above its x1, y1.")
 
 
 def _inside(phrase: AnnotatedPhrase, width: int, height: int, where: str) -> AnnotatedPhrase:
@@ -154,7 +158,7 @@ def _inside(phrase: AnnotatedPhrase, width: int, height: int, where: str) -> Ann
     for box, kept in zip(phrase.boxes, clipped, strict=True):
         if kept[2] <= kept[0] or kept[3] <= kept[1]:
             raise DataError(
-                f"{where} has the box {box.tolist()} for {phrase.text!r}, which lies outside its photo of "
+                f"{where} has the box {box.tolist()} for {short(phrase.text)}, which lies outside its photo of "
                 f"{width} x {height} pixels."
             )
     return AnnotatedPhrase(phrase.text, phrase.start, phrase.end, clipped, phrase.types, phrase.chain)

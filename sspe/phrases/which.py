@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
-from sspe.phrases.chunker import extract_phrases
+from sspe.phrases.chunker import Phrase, extract_phrases
 from sspe.phrases.head import head_span
 from sspe.phrases.tagger import tagged_tokens
-from sspe.phrases.tokens import Span
+from sspe.phrases.tokens import Span, Token
 
 SIDES = ("left", "right", "top", "bottom", "middle")
 SIZES = ("biggest", "smallest", "tallest", "shortest")
@@ -87,9 +88,11 @@ _RELATION = (
     + rf")\s+(?=(?:the|a|an|this|that|his|her|its|their|my|your)\b)(?!(?:the|this)\s+{_PICTURE}\b)"
 )
 # What may stand between a thing and its place: "the dog that is standing on the left".
+# So many blanks at most, because a pattern that takes any number tries all of them at each of a thousand blanks.
+_BLANKS = r"\s{1,9}"
 _BEING = (
-    r"(?:,?\s+(?:that|who|which))?(?:\s*'s|\s+(?:is|are|was|were))?"
-    r"(?:\s+(?:stand|sitt?|lying|seated|located|shown)(?:s|ing)?)?,?\s+"
+    rf"(?:,?{_BLANKS}(?:that|who|which))?(?:\s{{0,9}}'s|{_BLANKS}(?:is|are|was|were))?"
+    rf"(?:{_BLANKS}(?:stand|sitt?|lying|seated|located|shown)(?:s|ing)?)?,?{_BLANKS}"
 )
 _AFTER = re.compile(rf"(?P<gap>{_BEING})(?:(?P<order>{_ORDER})|(?P<relation>{_RELATION})|(?P<place>{_PLACE}))", re.I)
 _BEFORE = re.compile(
@@ -201,7 +204,7 @@ def _is_over(sentence: str, match: re.Match) -> bool:
         return False
     if side in ("upper", "lower"):
         return False
-    following = next((t for tokens in tagged_tokens(sentence) for t in tokens if t.start >= match.end()), None)
+    following = next((t for t in _tokens(sentence) if t.start >= match.end()), None)
     return following is None or following.tag[:2] not in ("NN", "JJ", "CO")
 
 
@@ -251,7 +254,7 @@ def _chosen(match: re.Match, by: tuple[str, ...], start: int, named: str) -> Whi
 
 
 def _relation(sentence: str, start: int, end: int, after: re.Match) -> Which | None:
-    others = [p for p in extract_phrases(sentence, pronouns=False) if p.start >= after.end()]
+    others = [p for p in _phrases(sentence) if p.start >= after.end()]
     if not others or sentence[after.end() : others[0].start].strip():
         return None
     by = next(name for name in RELATIONS if after[name.replace(" ", "_")])
@@ -266,6 +269,17 @@ def _relation(sentence: str, start: int, end: int, after: re.Match) -> Which | N
 def _meant(words: str) -> tuple[str, ...]:
     """Of SIZES, or of SIDES, what one word means: ("biggest",) of "larger"."""
     return (_MEANS.get(words.lower(), words.lower()),)
+
+
+# Each phrase of a sentence asks for them, and the same sentence is asked about phrase after phrase.
+@lru_cache(maxsize=4)
+def _phrases(sentence: str) -> tuple[Phrase, ...]:
+    return tuple(extract_phrases(sentence, pronouns=False))
+
+
+@lru_cache(maxsize=4)
+def _tokens(sentence: str) -> tuple[Token, ...]:
+    return tuple(token for tokens in tagged_tokens(sentence) for token in tokens)
 
 
 def _by(words: str) -> tuple[str, ...]:
