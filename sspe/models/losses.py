@@ -111,10 +111,13 @@ def region_neighbours(matches: Matches) -> tuple[torch.Tensor, torch.Tensor]:
     Two regions are far only where one of them is a stated mismatch of the other's phrase, and where no phrase of one
     reads like a phrase of the other: regions that two photos call "a man" are neither near nor far.
     """
-    p, n, same = matches.positive.float(), matches.negative.float(), matches.same_words.float()
-    near = (p.T @ p) > 0
-    alike = near | ((p.T @ same @ p) > 0)
-    far = (p.T @ n) > 0
+    shown = matches.positive.T  # (R, P)
+    near = _meet(shown, shown)
+    phrases, regions = matches.positive.nonzero(as_tuple=True)
+    words = torch.zeros_like(shown)  # (R, P): what the region shows, each phrase by the first that reads like it
+    words[regions, _first_of_words(matches.same_words)[phrases]] = True
+    far = _meet(shown, matches.negative.T)
+    alike = _meet(words, words)
     near.fill_diagonal_(False)
     return near, (far | far.T) & ~alike
 
@@ -126,8 +129,24 @@ def phrase_neighbours(matches: Matches) -> tuple[torch.Tensor, torch.Tensor]:
     other, and where their words share no region anywhere in the batch: one photo's "a person", who is its "a man", is
     not pushed away from another photo's "a man", for the two men are one and the same vector.
     """
-    p, n, same = matches.positive.float(), matches.negative.float(), matches.same_words.float()
-    near = (p @ p.T) > 0
-    alike = matches.same_words | near | ((same @ near.float() @ same) > 0)
-    far = (p @ n.T) > 0
+    near = _meet(matches.positive, matches.positive)
+    first = _first_of_words(matches.same_words)
+    one, other = near.nonzero(as_tuple=True)
+    alike = torch.zeros_like(near)
+    alike[first[one], first[other]] = True  # of each wording by its first phrase; below, of every phrase
+    alike = alike[first][:, first] | matches.same_words
+    far = _meet(matches.positive, matches.negative)
     return near & ~matches.same_words, (far | far.T) & ~alike
+
+
+def _meet(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Whether row i of a and row j of b, (A, C) and (B, C) bool, are both true in some column: (A, B) bool.
+
+    Fast where a is true in few places, as it is of positive pairs: a row of b costs as much as a has such places.
+    """
+    return torch.sparse.mm(a.to_sparse().float(), b.T.float()) > 0
+
+
+def _first_of_words(same_words: torch.Tensor) -> torch.Tensor:
+    """Of each phrase, the first of the batch that reads the same: (P,) int64, a number for the wording."""
+    return same_words.view(torch.uint8).argmax(dim=1) if len(same_words) else same_words.new_zeros(0, dtype=torch.int64)
