@@ -122,7 +122,7 @@ class Localizer:
         report("Opening the photo")
         pixels = open_photo(photo)
         report("Edge Boxes" if self.model.detector is None else "Detector and Edge Boxes")
-        proposals = self.model.propose(pixels)
+        proposals = self.model.propose(pixels, side_by_side=True)
         report(f"Embedding {len(proposals.boxes)} regions")
         return self._embed(pixels, proposals)
 

@@ -142,9 +142,9 @@ class LocalizationModel(nn.Module):
             self.calibration = replace(self.calibration, bank=self.calibration.bank.to(self.device))
         return self
 
-    def propose(self, photo: np.ndarray) -> Proposals:
-        """The proposals of a photo (H, W, 3) uint8 RGB, in its pixels."""
-        return propose(photo, self.edge_boxes, self.detector)
+    def propose(self, photo: np.ndarray, side_by_side: bool = False) -> Proposals:
+        """The proposals of a photo (H, W, 3) uint8 RGB, in its pixels; see :func:`sspe.vision.proposals.propose`."""
+        return propose(photo, self.edge_boxes, self.detector, side_by_side)
 
     @torch.inference_mode()
     def embed_regions(self, photo: np.ndarray, boxes: np.ndarray, detections: Detections | None = None) -> Regions:

@@ -5,9 +5,10 @@ and a shift per channel, so the convolution can do both: fewer passes over memor
 """
 
 import torch
-from timm.layers import pad_same
+from timm.layers import get_same_padding
 from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
+from torch.nn import functional
 
 
 class FoldedConv2d(nn.Conv2d):
@@ -52,14 +53,29 @@ class FoldedConv2d(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C_in, H, W) -> (N, C_out, H', W')."""
-        if self.same_padding:  # TensorFlow's padding: the odd row and column go to the end
-            x = pad_same(x, self.kernel_size, self.stride, self.dilation)
+        padding = self.padding
+        if self.same_padding:
+            rows, columns = self._missing(x)
+            if rows % 2 or columns % 2:  # TensorFlow's padding: the odd row and column go to the end
+                x = functional.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+            else:  # the convolution pads both ends alike by itself, without a copy
+                padding = (rows // 2, columns // 2)
         weight = self.weight if self.scale is None else self.weight * self.scale
         if self.groups > 1 and x.device.type == "cpu" and torch.is_grad_enabled():
             # Gradients of a depthwise convolution are several times slower in a CPU's bfloat16 than in float32.
             with torch.autocast("cpu", enabled=False):
-                return self._conv_forward(x.float(), weight.float(), self.bias.float())
-        return self._conv_forward(x, weight, self.bias)
+                return self._convolved(x.float(), weight.float(), self.bias.float(), padding)
+        return self._convolved(x, weight, self.bias, padding)
+
+    def _convolved(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, padding: tuple[int, int]
+    ) -> torch.Tensor:
+        return functional.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+    def _missing(self, x: torch.Tensor) -> list[int]:
+        """Rows and columns to add, so that a side of the output is one of the input by the stride, rounded up."""
+        settings = zip(x.shape[2:], self.kernel_size, self.stride, self.dilation, strict=True)
+        return [get_same_padding(side, kernel, stride, dilation) for side, kernel, stride, dilation in settings]
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ detector there are Edge Boxes alone, as in the paper.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -53,17 +54,46 @@ class Proposals:
         return Proposals(move(self.boxes), found and replace(found, boxes=move(found.boxes)))
 
 
-def propose(photo: np.ndarray, edge_boxes: EdgeBoxes, detector: Detector | None = None) -> Proposals:
+def propose(
+    photo: np.ndarray, edge_boxes: EdgeBoxes, detector: Detector | None = None, side_by_side: bool = False
+) -> Proposals:
     """Proposals of a photo (H, W, 3) uint8 RGB, in pixels; at most as many as Edge Boxes' settings say.
 
-    The whole photo, then the best boxes of the detector, then Edge Boxes by falling score.
+    The whole photo, then the best boxes of the detector, then Edge Boxes by falling score. ``side_by_side`` gives Edge
+    Boxes a core of their own beside the detector: for one photo, where no other photo keeps the cores busy.
     """
-    boxes = edge_boxes(photo)
     if detector is None:
-        return Proposals(boxes)
-    found = detector.detect(photo)
+        return Proposals(edge_boxes(photo))
+    if side_by_side:
+        boxes, found = _side_by_side(photo, edge_boxes, detector)
+    else:
+        boxes, found = edge_boxes(photo), detector.detect(photo)
     named = found.boxes[: detector.settings.boxes]
     return Proposals(np.concatenate([boxes[:1], named, boxes[1:]])[: edge_boxes.settings.count], found)
+
+
+def _side_by_side(photo: np.ndarray, edge_boxes: EdgeBoxes, detector: Detector) -> tuple[np.ndarray, Detections]:
+    """Boxes of both: Edge Boxes, which use one core, in another thread, the detector on the other cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return edge_boxes(photo), detector.detect(photo)
+
+    def propose_boxes() -> np.ndarray:
+        # A number of threads holds for the thread that sets it, and for those that use torch for the first time after
+        # it: set back here, the smaller one of the detector's thread reaches no other.
+        torch.set_num_threads(threads)
+        return edge_boxes(photo)
+
+    torch.set_num_threads(threads - 1)  # more would wait for each other on the core that Edge Boxes use
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            boxes = pool.submit(propose_boxes)
+            found = detector.detect(photo)
+            return boxes.result(), found
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -68,6 +68,26 @@ def test_detections_move_with_the_boxes():
     assert len(first.boxes) == 1 and first.detections is FOUND
 
 
+def test_side_by_side_they_find_the_same_with_a_core_for_edge_boxes(photo):
+    before, used = torch.get_num_threads(), []
+    edge_boxes = EdgeBoxes(EdgeBoxesSettings(count=12, size=96))
+    finds = SimpleNamespace(
+        settings=DetectorSettings(boxes=2), detect=lambda photo: used.append(torch.get_num_threads()) or FOUND
+    )
+    try:
+        for threads, left in ((3, 2), (1, 1)):
+            torch.set_num_threads(threads)
+            made = propose(photo, edge_boxes, finds, side_by_side=True)
+            np.testing.assert_array_equal(made.boxes, propose(photo, edge_boxes, detector(2)).boxes)
+            assert used.pop() == left and torch.get_num_threads() == threads
+        torch.set_num_threads(2)
+        with pytest.raises(ZeroDivisionError):
+            propose(photo, edge_boxes, SimpleNamespace(detect=lambda photo: 1 / 0), side_by_side=True)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_one_thread_ends_with_the_block_however_it_ends():
     before = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(2)
