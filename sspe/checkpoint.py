@@ -3,7 +3,8 @@
 Tensors: the backbone, both branches, the text encoder's, the calibration and the search fit of a localization model or
 the bank of a retrieval model. They are float16, or float32 where the network needs ``full_precision``.
 Metadata (JSON strings): ``format``, ``version``, ``task``, ``settings``, ``text`` (name and settings of the text
-encoder), and ``about`` (training data, recipe, metrics, library versions), which is informational only. The task says
+encoder), ``checksum`` (SHA-256 of the tensors; older files have none), and ``about`` (training data, recipe, metrics,
+library versions), which is informational only. The task says
 which model it is, see :data:`MODELS`; a file without one is older than the second task, and for localization.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 import torch
 
 from sspe.errors import CheckpointError
-from sspe.files import DETECTOR_FILE, SHIPPED, atomic_write
+from sspe.files import DETECTOR_FILE, SHIPPED, written
 from sspe.models.calibration import Calibration
 from sspe.models.localization import LocalizationModel
 from sspe.models.retrieval import Bank, RetrievalModel
@@ -36,7 +37,11 @@ USED_BY = {"localization": "Localizer and `sspe localize`", "retrieval": "Retrie
 
 
 def save_checkpoint(model: LocalizationModel | RetrievalModel, path: str | Path, about: dict) -> None:
-    """Write the model and what is known ``about`` it (JSON-like values); the file appears whole or not at all."""
+    """Write the model and what is known ``about`` it (JSON-like values); the file appears whole or not at all.
+
+    Raises SspeError where the disk does not take it.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {**collapsed_state(model), **{f"text.{k}": v for k, v in model.text_encoder.state().items()}}
@@ -53,8 +58,9 @@ def save_checkpoint(model: LocalizationModel | RetrievalModel, path: str | Path,
         "settings": json.dumps(model.settings.as_dict()),
         "text": json.dumps({"name": model.text_encoder.name, "settings": model.text_encoder.settings()}),
         "about": json.dumps({**about, "libraries": _libraries()}),
+        "checksum": _checksum(tensors),
     }
-    with atomic_write(path) as temporary:
+    with written(path, SafetensorError) as temporary:
         save_file(tensors, temporary, metadata)
 
 
@@ -62,8 +68,8 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
     """Read the model for a task, in float32 on the CPU, and what is known about it.
 
     Raises:
-        CheckpointError: the file is missing, no checkpoint of ours, of an unknown version, for another task, or lacks
-            a tensor.
+        CheckpointError: the file is missing, no checkpoint of ours, of an unknown version, for another task, damaged,
+            or lacks a tensor.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -97,6 +103,7 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
         settings = settings_class.from_dict(json.loads(metadata["settings"]))
         text = json.loads(metadata["text"])
         about = json.loads(metadata["about"])
+        whole = metadata.get("checksum") in (None, _checksum(tensors))
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
         prefixes = ("text.", "calibration.", "search.", "bank.")
         vectors, calibration, search, bank = (_taken(tensors, prefix) for prefix in prefixes)
@@ -109,13 +116,15 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
             model.search = SearchFit(**search)
         if bank:
             model.bank = Bank(**bank)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{path} lacks or misnames a setting or a text vector ({error}); train it again."
         ) from None
     except RuntimeError as error:  # load_state_dict lists every missing, surplus and misshapen tensor
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise CheckpointError(f"{path} does not fit the network it describes: {first[:200]}") from None
+    if not whole:
+        raise CheckpointError(f"{path} is damaged: its checksum is not the one written; copy or train it again.")
     return model, about
 
 
@@ -169,6 +178,15 @@ def _downloaded(repository: str) -> Path:
 def identity(path: str | Path) -> str:
     """Short hash of a checkpoint's bytes: identifies what was made with it."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+
+
+def _checksum(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of names, types, shapes and bytes."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _taken(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -16,7 +16,7 @@ from sspe.cli import add_checkpoint_option, add_device_options, exit_code
 from sspe.errors import SspeError
 from sspe.evaluation.progress import progress_bar
 from sspe.extras import import_extra
-from sspe.files import atomic_write, check_writable, make_folder
+from sspe.files import check_writable, make_folder, written
 from sspe.settings import INCOMPLETE
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _evaluate(options: argparse.Namespace) -> int:
                 import_extra("matplotlib.figure", "plots", f"--{name}")  # before the long work, not after it
     measured, table = MEASURES[options.measure][0](options)
     if options.output:
-        with atomic_write(options.output) as temporary:
+        with written(options.output) as temporary:
             temporary.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     print(table)
     return 0

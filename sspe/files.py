@@ -1,5 +1,6 @@
-"""Files on disk: atomic writing, what ships, and the folder for what can be made again."""
+"""Files on disk: atomic writing, locks, what ships, and the folder for what can be made again."""
 
+import glob
 import hashlib
 import json
 import os
@@ -7,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from sspe.errors import SspeError
 
@@ -35,6 +37,56 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written(path: str | Path, *kinds: type[Exception]) -> Iterator[Path]:
+    """:func:`atomic_write` for what people wait for: SspeError where the disk does not take it.
+
+    ``kinds`` are what the writer raises then, beside OSError.
+    """
+    try:
+        with atomic_write(path) as temporary:
+            yield temporary
+    except (OSError, *kinds) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:120]
+        raise SspeError(
+            f"{path} could not be written ({reason}); make room on the disk and try again: what stood there before is "
+            "whole."
+        ) from error
+
+
+def remove_unfinished(path: str | Path) -> None:
+    """Remove what :func:`atomic_write` of this path left beside it when it was killed; nobody may be writing it now."""
+    path = Path(path)
+    for file in path.parent.glob(f".{glob.escape(path.stem)}-????????{glob.escape(path.suffix)}"):
+        file.unlink(missing_ok=True)
+
+
+def locked(path: str | Path) -> IO | None:
+    """The file, made where it is missing and locked for this process; None where another process has it.
+
+    The lock dies with its process or when the file is closed, so none is ever left behind. Raises OSError.
+    """
+    file = Path(path).open("a+b")  # noqa: SIM115 (the caller closes it)
+    try:
+        _lock(file.fileno())
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _lock(handle: int) -> None:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def make_folder(path: str | Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sspe.cli import add_checkpoint_option, add_device_options, exit_code
 from sspe.errors import PhotoError, SspeError
-from sspe.files import atomic_write, make_folder
+from sspe.files import make_folder, written
 
 NOTES = """\
 One PHRASE may be a whole sentence, "a dog without a leash", whose noun phrases are then looked for, and what it denies
@@ -94,7 +94,7 @@ def _search(options: argparse.Namespace) -> int:
                 failed += 1
                 print(error, file=sys.stderr)
                 continue
-            with atomic_write(options.draw / f"{number:04}-{Path(hit.path).stem}.png") as temporary:
+            with written(options.draw / f"{number:04}-{Path(hit.path).stem}.png") as temporary:
                 picture.save(temporary)
     return 1 if failed or not result.hits else 0
 

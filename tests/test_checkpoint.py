@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 import re
 
 import numpy as np
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import sspe.checkpoint
 from sspe.checkpoint import DEFAULTS, VERSION, find_checkpoint, identity, load_checkpoint, save_checkpoint
-from sspe.errors import CheckpointError
+from sspe.errors import CheckpointError, SspeError
 from sspe.models.calibration import EVIDENCE, Calibration
 from sspe.text.context import ALONE, Context
 from sspe.vision.photo import open_photo
@@ -136,7 +137,7 @@ def test_a_failing_save_leaves_the_old_file_whole(make_localization_model, check
         raise OSError("disk full")
 
     monkeypatch.setattr("safetensors.torch.save_file", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(SspeError, match=r"kept\.safetensors could not be written \(disk full\); make room"):
         save_checkpoint(make_localization_model(), path, {})
     with pytest.raises(TypeError):  # what cannot be written as JSON is found before anything is written
         save_checkpoint(make_localization_model(), path, {"about": object()})
@@ -210,6 +211,40 @@ def test_damaged_metadata(checkpoint, tmp_path, change):
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(path)
     one_sentence(error)
+
+
+def test_a_flipped_byte_anywhere(checkpoint, tmp_path):
+    """In the length of the header, the header and the tensors; of the metadata only what is read matters."""
+    whole, path = checkpoint.read_bytes(), tmp_path / "flipped.safetensors"
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for place in (0, 6, 9, 30, header - 40, header + 1, (header + len(whole)) // 2, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(CheckpointError) as error:
+            load_checkpoint(path)
+        assert str(path) in one_sentence(error)
+    assert "damaged: its checksum is not the one written" in str(error.value)
+
+
+def test_a_file_without_a_checksum_is_read(checkpoint, tmp_path):
+    """Those written before there was one."""
+    old = rewritten(checkpoint, tmp_path / "old.safetensors", lambda tensors, metadata: metadata.pop("checksum"))
+    assert load_checkpoint(old)[0].settings == load_checkpoint(checkpoint)[0].settings
+
+
+def test_a_pickle_under_our_name_is_not_executed(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return open, (str(tmp_path / "sprung"), "w")
+
+    for write in (pickle.dumps, lambda trap: pickle.dumps({"format": "sspe", "model": trap})):
+        (tmp_path / "trap.safetensors").write_bytes(write(Trap()))
+        with pytest.raises(CheckpointError, match=r"is not a readable \.safetensors file") as error:
+            load_checkpoint(tmp_path / "trap.safetensors")
+        one_sentence(error)
+    torch.save({"model": Trap()}, tmp_path / "trap.safetensors")
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path / "trap.safetensors")
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_truncated_files_and_files_that_are_none(checkpoint, tmp_path):

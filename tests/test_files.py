@@ -5,7 +5,16 @@ import os
 import pytest
 
 from sspe.errors import SspeError
-from sspe.files import atomic_write, cache_dir, check_writable, make_folder, settings_key
+from sspe.files import (
+    atomic_write,
+    cache_dir,
+    check_writable,
+    locked,
+    make_folder,
+    remove_unfinished,
+    settings_key,
+    written,
+)
 
 
 def test_the_file_appears_only_when_the_block_ends(tmp_path):
@@ -79,3 +88,45 @@ def test_settings_keys():
     assert key == settings_key(192, {"beta": 1, "alpha": 0.5}, "5")  # the order of names says nothing
     others = [settings_key(192, {"alpha": 0.5, "beta": 2}, "5"), settings_key(192), settings_key("192"), settings_key()]
     assert len({key, *others}) == 5
+
+
+@pytest.fixture
+def small_disk():
+    """Files of this process may have 20,000 bytes, as on a disk that is nearly full."""
+    resource = pytest.importorskip("resource", reason="this system has no limit of the size of files")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(tmp_path, small_disk):
+    path = tmp_path / "note.txt"
+    path.write_text("old")
+    with (
+        pytest.raises(SspeError, match=r"note\.txt could not be written \(File too large\); make room on the"),
+        written(path) as new,
+    ):
+        new.write_bytes(bytes(30_000))
+    with pytest.raises(SspeError, match=r"written \(the writer's own words\);"), written(path, RuntimeError):
+        raise RuntimeError("the writer's own words\nand a stack")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    path = tmp_path / "note.txt"
+    writing = atomic_write(path)
+    writing.__enter__().write_text("half")  # never left, as by a kill
+    others = [tmp_path / name for name in (".note-short.txt", ".other-12345678.txt", "note-12345678.txt")]
+    for other in others:
+        other.write_text("")
+    remove_unfinished(path)
+    assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_a_lock_is_held_until_its_file_is_closed(tmp_path):
+    with locked(tmp_path / "lock") as held:
+        assert held is not None and locked(tmp_path / "lock") is None
+    again = locked(tmp_path / "lock")
+    assert again is not None
+    again.close()

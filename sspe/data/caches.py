@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from sspe.errors import PhotoError
-from sspe.files import atomic_write, cache_dir, settings_key
+from sspe.files import cache_dir, settings_key, written
 from sspe.settings import EdgeBoxesSettings
 from sspe.vision.boxes import scale
 from sspe.vision.detections import Detections
@@ -94,7 +94,7 @@ class FeatureStore:
             found = {} if stored.detections is None else vars(stored.detections)
             arrays = {"squeezed": stored.squeezed, "boxes": stored.boxes}
             arrays |= {f"detected_{name}": array for name, array in found.items()}
-            with atomic_write(file) as temporary, temporary.open("wb") as out:
+            with written(file) as temporary, temporary.open("wb") as out:
                 np.savez(out, **arrays)
             return stored
 
@@ -190,7 +190,7 @@ class FrozenFeatures:
         height, width = photo.shape[:2]
         with _computing(self.encoder, self.precision):
             appearance = self.encoder.appearance(photo, scale(boxes, width, height)).half().cpu().numpy()
-        with atomic_write(file) as temporary:
+        with written(file) as temporary:
             np.save(temporary, appearance)
         return appearance
 
@@ -232,7 +232,7 @@ class FrozenPhotoFeatures:
             with _computing(self.encoder, self.precision):
                 found = self.encoder.encode([open_photo(path) for path in paths]).half().cpu().numpy()
         for file, feature in zip(files, found, strict=True):
-            with atomic_write(file) as temporary:
+            with written(file) as temporary:
                 np.save(temporary, feature)
         return list(found)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from sspe.errors import DataError
 from sspe.evaluation.answers import THRESHOLD, PhraseResult
-from sspe.files import atomic_write
+from sspe.files import written
 
 RESAMPLES = 10_000
 
@@ -42,7 +42,7 @@ def save_results(results: Sequence[PhraseResult], file: Path, about: dict) -> No
         }
         for r in results
     ]
-    with atomic_write(file) as temporary:
+    with written(file) as temporary:
         temporary.write_text(json.dumps({"about": about, "phrases": phrases}, indent=0) + "\n", encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sspe.data.records import AnnotatedPhoto
 from sspe.evaluation.answers import PhraseResult
-from sspe.files import atomic_write, make_folder
+from sspe.files import make_folder, written
 from sspe.vision.photo import open_photo
 
 RIGHT, ANSWER = "#00C853", "#FF1744"
@@ -40,7 +40,7 @@ def draw_results(results: Sequence[PhraseResult], photos: Sequence[AnnotatedPhot
         photo = of_id[result.photo]
         sentence = next(s for s in photo.sentences if s.index == result.sentence)
         photo_name, words = (re.sub(r"\W+", "-", name).strip("-")[-40:] for name in (result.photo, result.text))
-        with atomic_write(folder / f"{number:02}_{photo_name}_{words}.png") as temporary:
+        with written(folder / f"{number:02}_{photo_name}_{words}.png") as temporary:
             _drawn(open_photo(photo.path), result, sentence.text).save(temporary, format="PNG")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sspe.extras import import_extra
-from sspe.files import atomic_write
+from sspe.files import written
 
 BINS = 10
 
@@ -80,5 +80,5 @@ def draw_reliability(measured: Mapping[str, dict], file: Path) -> None:
         axes.set_title(f"{name}: ECE {m['ece']:.3f}{separation}, n = {m['count']:,}", fontsize=10)
         axes.grid(alpha=0.3)
         axes.legend(loc="upper left", fontsize=8)
-    with atomic_write(file) as temporary:
+    with written(file) as temporary:
         figure.savefig(temporary, dpi=120, format="png")

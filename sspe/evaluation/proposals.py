@@ -13,7 +13,7 @@ from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
 from sspe.errors import DataError
 from sspe.evaluation.progress import Progress, without_progress
 from sspe.extras import import_extra
-from sspe.files import atomic_write
+from sspe.files import written
 from sspe.settings import EdgeBoxesSettings
 from sspe.vision.boxes import iou
 from sspe.vision.detector import Detector
@@ -105,5 +105,5 @@ def draw_curve(measured: dict, path: Path) -> None:
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    with atomic_write(path) as temporary:
+    with written(path) as temporary:
         figure.savefig(temporary, dpi=150)

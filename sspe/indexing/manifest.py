@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from sspe.errors import CollectionError
-from sspe.files import atomic_write
+from sspe.files import atomic_write, locked
 from sspe.indexing.segments import SegmentEntry, flush
 
 VERSION = 1
@@ -128,31 +128,17 @@ def only_writer(index: Path) -> Iterator[None]:
     """
     try:
         index.mkdir(parents=True, exist_ok=True)
-        lock = (index / LOCK).open("a+b")
+        lock = locked(index / LOCK)
     except OSError as error:
         raise CollectionError(
             f"The index {index} cannot be written ({error.strerror}); give another place for it with --index PATH."
         ) from None
+    if lock is None:
+        raise CollectionError(
+            f"Another process is writing the index {index}; wait until it is done, or share the work with --part."
+        )
     with lock:
-        try:
-            _lock(lock.fileno())
-        except OSError:
-            raise CollectionError(
-                f"Another process is writing the index {index}; wait until it is done, or share the work with --part."
-            ) from None
         yield
-
-
-if os.name == "nt":
-    import msvcrt
-
-    def _lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _checksum(content: dict) -> str:

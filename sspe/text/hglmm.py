@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from sspe.errors import DataError
-from sspe.files import atomic_write, cache_dir, settings_key
+from sspe.files import cache_dir, settings_key, written
 from sspe.settings import TextSettings
 from sspe.text.base import Tensors, TextEncoder, as_stored
 from sspe.text.fisher import HybridMixture, fit_mixture
@@ -132,10 +132,11 @@ class HGLMMEncoder(TextEncoder):
         return {"words": list(self.vocabulary.words), "context": self.context}
 
     def _write(self, path: Path) -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         tensors = {name: tensor.half().contiguous() for name, tensor in self.state().items()}
-        with atomic_write(path) as temporary:
+        with written(path, SafetensorError) as temporary:
             save_file(tensors, temporary, {"words": json.dumps(self.vocabulary.words)})
 
     @classmethod

@@ -10,7 +10,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -25,7 +26,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sspe.checkpoint import identity, save_checkpoint
 from sspe.errors import CheckpointError, PhotoError, SspeError
 from sspe.extras import import_extra
-from sspe.files import atomic_write, make_folder
+from sspe.files import locked, make_folder, remove_unfinished, written
 from sspe.models.device import pick_device, pick_precision
 from sspe.models.localization import LocalizationModel
 from sspe.models.retrieval import RetrievalModel
@@ -157,8 +158,31 @@ class Progress:
 def train_epochs(task: Task, recipe: Recipe, data: TrainingData, run: Run) -> None:
     """Every epoch that is left of a run; its best checkpoint is then ``run.best_checkpoint``.
 
-    Raises CheckpointError where a run is resumed that began with other settings or other data.
+    Raises CheckpointError where a run is resumed that began with other settings or other data, or another process is
+    at work in its folder, and SspeError where a file cannot be written.
     """
+    with _only_run(run):
+        _train_epochs(task, recipe, data, run)
+
+
+@contextmanager
+def _only_run(run: Run) -> Iterator[None]:
+    """Hold the run's folder for a block, so that two commands never write it in turns."""
+    try:
+        lock = locked(run.output / "lock")
+    except OSError as error:
+        raise SspeError(f"{run.output} cannot be written ({error.strerror}); name another --output.") from None
+    if lock is None:
+        raise CheckpointError(
+            f"Another process is training in {run.output}; wait until it is done, or name another --output."
+        )
+    with lock:
+        for file in (run.best_checkpoint, run.state_file, run.output / "log.csv", run.output / "curves.png"):
+            remove_unfinished(file)
+        yield
+
+
+def _train_epochs(task: Task, recipe: Recipe, data: TrainingData, run: Run) -> None:
     began_with = {**{key: value for key, value, _ in listed(recipe)}, **_circumstances(data, run)}
     progress, (optimiser, schedule) = Progress(), task.optimiser(0)
     if run.resume:
@@ -247,7 +271,7 @@ def _save_state(
         "random": torch.get_rng_state(),
         "random_of_device": torch.cuda.get_rng_state() if run.device.type == "cuda" else None,
     }
-    with atomic_write(run.state_file) as temporary:
+    with written(run.state_file, RuntimeError) as temporary:  # torch's own, where the disk is full
         torch.save(state, temporary)
 
 
@@ -281,7 +305,7 @@ def _restore(task: Task, run: Run, began_with: dict) -> tuple[Progress, Optimize
 
 def write_log(rows: Sequence[dict], folder: Path) -> None:
     """Write log.csv, one row per epoch, and curves.png, the loss and the first watched figure; at least one row."""
-    with atomic_write(folder / "log.csv") as temporary, temporary.open("w", newline="") as out:
+    with written(folder / "log.csv") as temporary, temporary.open("w", newline="") as out:
         writer = csv.DictWriter(out, rows[0])
         writer.writeheader()
         writer.writerows(rows)
@@ -292,7 +316,7 @@ def write_log(rows: Sequence[dict], folder: Path) -> None:
         axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker="o")
         axes.set(xlabel="epoch", title=name.replace("_", " "))
         axes.grid(alpha=0.3)
-    with atomic_write(folder / "curves.png") as temporary:
+    with written(folder / "curves.png") as temporary:
         figure.savefig(temporary, dpi=120)
 
 
@@ -304,5 +328,5 @@ def _matplotlib() -> ModuleType:
 def write_measures(model: LocalizationModel | RetrievalModel, about: dict, measured: dict, run: Run) -> None:
     """The figures of val, into metrics.json and the best checkpoint."""
     save_checkpoint(model, run.best_checkpoint, {**about, "all_val": measured})
-    with atomic_write(run.output / "metrics.json") as temporary:
+    with written(run.output / "metrics.json") as temporary:
         temporary.write_text(json.dumps(measured, indent=2) + "\n")

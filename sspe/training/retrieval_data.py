@@ -11,7 +11,7 @@ import torch
 
 from sspe.data.captions import CaptionedPhoto, Captions, open_captions
 from sspe.errors import SspeError
-from sspe.files import atomic_write, cache_dir, settings_key
+from sspe.files import cache_dir, settings_key, written
 from sspe.text.encoders import JoinedEncoder, TextEncoder, create_text_encoder
 from sspe.training.batches import SIDES, same_words_key
 from sspe.training.recipes import RetrievalRecipe
@@ -133,6 +133,6 @@ def text_features(encoder: TextEncoder, texts: list[str], dtype: torch.dtype) ->
     for i in range(0, len(texts), _SENTENCES):
         features[i : i + _SENTENCES] = encoder.encode(texts[i : i + _SENTENCES])
     if file is not None:
-        with atomic_write(file) as temporary:
+        with written(file) as temporary:
             np.save(temporary, features.numpy())
     return features

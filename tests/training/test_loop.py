@@ -12,6 +12,7 @@ import torch
 
 from sspe.checkpoint import load_checkpoint
 from sspe.errors import CheckpointError, SspeError
+from sspe.files import locked
 from sspe.training.loop import open_run, train_epochs, write_measures
 from sspe.training.recipes import LocalizationRecipe
 
@@ -159,16 +160,68 @@ def test_a_run_is_resumed_as_it_began(train, tmp_path):
     train("run", resume=True, data=Data(name="moved"), figures=[0.5, 0.3])  # the folder's name is no matter
 
 
-@pytest.mark.parametrize("content", ["damaged", "old"])
+@pytest.mark.parametrize("content", ["damaged", "old", "cut short", "a pickle"])
 def test_a_state_that_cannot_be_read(train, tmp_path, content):
+    class Trap:
+        def __reduce__(self):
+            return open, (str(tmp_path / "sprung"), "w")
+
     folder = tmp_path / "run"
     folder.mkdir()
     if content == "old":
         torch.save({"model": {}}, folder / "last.pt")
+    elif content == "cut short":
+        torch.save({"began_with": {}, "model": torch.zeros(1000)}, folder / "last.pt")
+        (folder / "last.pt").write_bytes((folder / "last.pt").read_bytes()[:-500])
+    elif content == "a pickle":
+        torch.save({"began_with": Trap()}, folder / "last.pt")
     else:
         (folder / "last.pt").write_bytes(b"no state")
     with pytest.raises(CheckpointError, match=r"last\.pt .*; start a new run\.$"):
         train("run", resume=True)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_two_runs_do_not_write_one_folder(train, tmp_path):
+    train("run")
+    with (
+        locked(tmp_path / "run" / "lock"),
+        pytest.raises(CheckpointError, match=r"Another process is training in .*run; wait until it is done, or name"),
+    ):
+        train("run", resume=True)
+    train("run", resume=True, figures=())  # the lock went with its holder
+
+
+def test_what_a_killed_run_left_half_written_is_removed(train, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train("run", ("epoch", 2))
+    left = [
+        tmp_path / "run" / name for name in (".last-abcd1234.pt", ".best-abcd1234.safetensors", ".log-abcd1234.csv")
+    ]
+    for file in left:
+        file.write_bytes(b"half")
+    train("run", resume=True, figures=[0.5, 0.3])
+    assert not any(file.exists() for file in left)
+
+
+@pytest.mark.parametrize(
+    ("stop", "limit", "name"), [(("step", STEPS + 2), 2_000, "last.pt"), (("epoch", 2), 20_000, "best.safetensors")]
+)
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(train, tmp_path, stop, limit, name):
+    """The limit of the size of files stands for the disk; what was saved before it was full is whole."""
+    resource = pytest.importorskip("resource", reason="this system has no limit of the size of files")
+    with pytest.raises(KeyboardInterrupt):
+        train("run", stop)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(SspeError, match=rf"{name} could not be written \(.+\); make room on the disk"):
+            train("run", resume=True, figures=[0.5, 0.3])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    assert weights(train("run", resume=True, figures=[0.5, 0.3])) == weights(train("whole"))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
