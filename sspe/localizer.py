@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +20,11 @@ from sspe.phrases.chunker import Phrase, extract_phrases
 from sspe.phrases.queries import description_in
 from sspe.phrases.sought import sought_in
 from sspe.results import Candidate, Localization, LocalizedPhrase
-from sspe.vision.photo import open_photo
+from sspe.vision.photo import PhotoSource, is_photo, open_photo
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from sspe.models.localization import LocalizationModel, Regions
     from sspe.vision.proposals import Proposals
-
-    PhotoSource = str | Path | Image.Image | np.ndarray
 
 UNSAVED = "unsaved"  # identity of weights that are no file's
 AHEAD = 2  # photos opened and searched for proposals while the network works on the one before
@@ -214,6 +210,8 @@ class Localizer:
     ) -> Iterator[Localization | PhotoError]:
         """Localize many photos, in order; proposals of the next ones are made while the network works.
 
+        Photos and sentences are taken one by one as they are needed, from lists as from generators without an end.
+
         Args:
             sentences: one for all photos, or one per photo.
 
@@ -221,36 +219,49 @@ class Localizer:
             A localization per photo, or the PhotoError of a photo that could not be opened: the others go on.
 
         Raises:
-            SspeError: at once, where a sentence is empty, there are not as many sentences as photos, ``photos`` is a
-                single photo, or ``top_k`` is below 1.
+            SspeError: at once, where ``photos`` is a single photo, ``top_k`` is below 1, or in a list a sentence is
+                empty or there are not as many sentences as photos. Of generators the last two are found when it is
+                their turn, after everything before has been yielded.
         """
-        if isinstance(photos, str | Path | np.ndarray):
+        if is_photo(photos):
             raise SspeError("A batch takes a list of photos, and a single one was given; put it into a list.")
-        photos = list(photos)
-        sentences = [sentences] * len(photos) if isinstance(sentences, str) else list(sentences)
-        if len(sentences) != len(photos):
-            raise SspeError(f"{len(photos)} photos need one sentence or as many, and {len(sentences)} were given.")
-        for sentence in sentences:
-            _checked_sentence(sentence)
         _check_top_k(top_k)
-        return self._batch(photos, sentences, top_k)
-
-    def _batch(
-        self, photos: list[PhotoSource], sentences: list[str], top_k: int
-    ) -> Iterator[Localization | PhotoError]:
-        waiting = iter(photos)
-        with ThreadPoolExecutor(AHEAD) as pool:
-            under_way = deque(pool.submit(self._propose, photo) for photo in islice(waiting, AHEAD))
+        if isinstance(sentences, str):
+            _checked_sentence(sentences)
+            return self._batch(zip(photos, repeat(sentences)), top_k)
+        if isinstance(sentences, Sized):
+            if isinstance(photos, Sized) and len(sentences) != len(photos):
+                raise SspeError(f"{len(photos)} photos need one sentence or as many, and {len(sentences)} were given.")
             for sentence in sentences:
-                proposed = under_way.popleft()
-                for photo in islice(waiting, 1):
-                    under_way.append(pool.submit(self._propose, photo))
+                _checked_sentence(sentence)
+        return self._batch(_paired(photos, sentences), top_k)
+
+    def _batch(self, pairs: Iterable[tuple[PhotoSource, str]], top_k: int) -> Iterator[Localization | PhotoError]:
+        waiting, broken = iter(pairs), None
+        under_way: deque[tuple[Future, str]] = deque()
+        with ThreadPoolExecutor(AHEAD) as pool:
+
+            def begin() -> None:
+                nonlocal broken
+                try:
+                    while broken is None and len(under_way) < AHEAD:
+                        photo, sentence = next(waiting)
+                        under_way.append((pool.submit(self._propose, photo), sentence))
+                except Exception as error:  # of whatever gives the photos, or its end; what has begun is yielded first
+                    broken = error
+
+            begin()
+            while under_way:
+                proposed, sentence = under_way.popleft()
+                begin()
                 try:
                     view = self._embed(*proposed.result())
                 except PhotoError as error:
                     yield error
                 else:
                     yield self.ground(view, sentence, top_k=top_k)
+        if not isinstance(broken, StopIteration):
+            raise broken
 
     def _propose(self, photo: PhotoSource) -> tuple[np.ndarray, Proposals]:
         pixels = open_photo(photo)
@@ -276,6 +287,17 @@ def _asked(sentence: str, phrases: Sequence[Phrase]) -> list[Asked]:
     """What each phrase asks for, without requests and the like around it: "find the dog" is read as "the dog"."""
     description = description_in(sentence)
     return [ask(description, phrase.start, phrase.end) for phrase in phrases]
+
+
+def _paired(photos: Iterable[PhotoSource], sentences: Iterable[str]) -> Iterator[tuple[PhotoSource, str]]:
+    """Each photo with its sentence. Raises SspeError where there are more of the ones than of the others."""
+    nothing = object()
+    for count, (photo, sentence) in enumerate(zip_longest(photos, sentences, fillvalue=nothing)):
+        if photo is nothing or sentence is nothing:
+            lacking = "photo" if photo is nothing else "sentence"
+            raise SspeError(f"A batch has no {lacking} for its number {count + 1}; give as many sentences as photos.")
+        _checked_sentence(sentence)
+        yield photo, sentence
 
 
 def _checked_sentence(sentence: str) -> None:

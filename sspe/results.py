@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+    from sspe.errors import PhotoError
+
 PRESENT_THRESHOLD = 0.3  # a phrase less likely than this to be in the photo at all is shown in grey
 
 
@@ -245,8 +247,8 @@ class RankedPhoto:
     """One photo of a ranking.
 
     Attributes:
-        photo: its file as it was given; None for a picture given as pixels.
-        index: its place among the photos that were searched, from 0.
+        photo: its file as it was given; None for a picture given otherwise.
+        index: its place among the photos that were given, from 0.
         score: the higher the better, see :meth:`sspe.retriever.Retriever.scores`.
     """
 
@@ -257,15 +259,17 @@ class RankedPhoto:
 
 @dataclass(frozen=True)
 class RankedPhotos:
-    """The photos that fit a sentence best, best first."""
+    """The photos that fit a sentence best, best first; ``errors`` of those that could not be opened, by index."""
 
     sentence: str
     photos: tuple[RankedPhoto, ...]
+    errors: dict[int, PhotoError] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings, lists and dictionaries, ready for JSON; scores to 0.0001."""
         photos = [{"photo": p.photo, "index": p.index, "score": round(p.score, 4)} for p in self.photos]
-        return {"sentence": self.sentence, "photos": photos}
+        errors = [{"index": index, "error": str(error)} for index, error in self.errors.items()]
+        return {"sentence": self.sentence, "photos": photos, "errors": errors}
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,20 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 
 from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
-from sspe.errors import CheckpointError, SspeError
+from sspe.errors import CheckpointError, PhotoError, SspeError
 from sspe.localizer import UNSAVED, Localizer
 from sspe.models.calibration import bank_top
 from sspe.models.retrieval import PHOTOS, RetrievalModel
 from sspe.phrases.chunker import extract_phrases
 from sspe.results import RankedPhoto, RankedPhotos, RankedSentence, RankedSentences
 from sspe.text.context import Context
-from sspe.vision.photo import open_photo
+from sspe.vision.photo import PhotoSource, is_photo, open_photo
 
 if TYPE_CHECKING:
-    from sspe.localizer import PhotoSource
     from sspe.vision.proposals import Proposals
 
 REGIONS = 100  # the best proposals per photo; five times as many cost five times the memory
@@ -38,13 +37,17 @@ class EmbeddedPhotos:
     """N photos after the costly half; every sentence is then compared with them in milliseconds.
 
     Attributes:
-        files: the file of each photo as given; None for a picture given as pixels.
+        files: the file of each photo as given; None for a picture given otherwise.
+        places: of each among the photos that were given, from 0.
+        errors: of the photos given that could not be opened, by their places; they are not among the N.
         embeddings: (N, E) float32 of unit length.
         hubness: (N,) float32, how near each is to sentences of other photos, see :class:`sspe.models.retrieval.Bank`.
         regions: N tensors (R, E') float16 of unit length, the localizer's; None with regions off.
     """
 
     files: tuple[str | None, ...]
+    places: tuple[int, ...]
+    errors: dict[int, PhotoError]
     embeddings: torch.Tensor
     hubness: torch.Tensor
     regions: tuple[torch.Tensor, ...] | None
@@ -135,18 +138,28 @@ class Retriever:
         return cls(model, device, precision, identity(path), localizer, region_weight)
 
     def embed_photos(self, photos: Iterable[PhotoSource]) -> EmbeddedPhotos:
-        """The costly half: open and embed photos, a few at a time. Raises PhotoError for the first bad one.
+        """The costly half: open and embed photos, a few at a time.
+
+        A photo that cannot be opened is left out and its error kept, see :class:`EmbeddedPhotos`; the others go on.
 
         Raises SspeError where a single photo is given instead of a list.
         """
-        if isinstance(photos, str | Path | np.ndarray | Image.Image):
+        if is_photo(photos):
             raise SspeError("A list of photos is searched, and a single one was given; put it into a list.")
         files: list[str | None] = []
+        places: list[int] = []
+        errors: dict[int, PhotoError] = {}
         regions: list[torch.Tensor] = []
 
         def opened() -> Iterator[np.ndarray]:
-            for source, (pixels, proposals) in self._opened(photos):
-                files.append(str(source) if isinstance(source, str | Path) else None)
+            for place, (source, opening) in enumerate(self._opened(photos)):
+                try:
+                    pixels, proposals = opening.result()
+                except PhotoError as error:
+                    errors[place] = error
+                    continue
+                places.append(place)
+                files.append(os.fspath(source) if isinstance(source, str | os.PathLike) else None)
                 if proposals is not None:
                     found = self.localizer.model.embed_regions(pixels, proposals.boxes, proposals.detections)
                     regions.append(found.embeddings.half())
@@ -154,7 +167,8 @@ class Retriever:
 
         embeddings = self.model.embed_photos(opened())
         hubness = self.model.photo_hubness(embeddings)
-        return EmbeddedPhotos(tuple(files), embeddings, hubness, tuple(regions) if self.localizer else None)
+        kept = tuple(regions) if self.localizer else None
+        return EmbeddedPhotos(tuple(files), tuple(places), errors, embeddings, hubness, kept)
 
     def embed_sentences(self, sentences: Sequence[str]) -> EmbeddedSentences:
         """The cheap half. Raises SspeError where a sentence is empty, or a single one is given instead of a list."""
@@ -230,18 +244,19 @@ class Retriever:
     ) -> RankedPhotos:
         """The ``top_k`` photos that fit a sentence best.
 
-        ``photos`` are files, PIL images or arrays, or what :meth:`embed_photos` made of them. Raises PhotoError, and
-        SspeError where the sentence is empty, there is no photo or ``top_k`` is below 1.
+        ``photos`` are files, PIL images or arrays, or what :meth:`embed_photos` made of them. Those that cannot be
+        opened are in ``errors`` of what is returned. Raises PhotoError where that is all of them, and SspeError where
+        the sentence is empty, there is no photo or ``top_k`` is below 1.
         """
         _check_top_k(top_k)
         query = self.embed_sentences([sentence])
         if not isinstance(photos, EmbeddedPhotos):
             photos = self.embed_photos(photos)
         if not len(photos):
-            raise SspeError("There is no photo to search; give at least one.")
+            raise next(iter(photos.errors.values()), SspeError("There is no photo to search; give at least one."))
         scores = self.scores(photos, query)[:, 0]
-        found = (RankedPhoto(photos.files[i], int(i), float(scores[i])) for i in _best(scores, top_k))
-        return RankedPhotos(sentence, tuple(found))
+        found = (RankedPhoto(photos.files[i], photos.places[i], float(scores[i])) for i in _best(scores, top_k))
+        return RankedPhotos(sentence, tuple(found), photos.errors)
 
     def describe(
         self, photo: PhotoSource, sentences: EmbeddedSentences | Sequence[str], top_k: int = 10
@@ -257,23 +272,23 @@ class Retriever:
         if not len(sentences):
             raise SspeError("There is no sentence to choose from; give at least one.")
         query = self.embed_photos([photo])
+        for error in query.errors.values():
+            raise error
         scores = self.scores(query, sentences)[0]
         found = (RankedSentence(sentences.sentences[i], int(i), float(scores[i])) for i in _best(scores, top_k))
         return RankedSentences(query.files[0], tuple(found))
 
-    def _opened(
-        self, photos: Iterable[PhotoSource]
-    ) -> Iterator[tuple[PhotoSource, tuple[np.ndarray, Proposals | None]]]:
-        """Each photo with its pixels and, with regions on, its proposals; the next ones are opened ahead."""
+    def _opened(self, photos: Iterable[PhotoSource]) -> Iterator[tuple[PhotoSource, Future]]:
+        """Each photo and the work that opens it, see :meth:`_open`; the next ones are opened ahead."""
         waiting = iter(photos)
         with ThreadPoolExecutor(1) as pool:
             under_way = deque((photo, pool.submit(self._open, photo)) for photo in islice(waiting, PHOTOS))
             while under_way:
-                photo, work = under_way.popleft()
-                yield photo, work.result()
+                yield under_way.popleft()
                 under_way += ((photo, pool.submit(self._open, photo)) for photo in islice(waiting, 1))
 
     def _open(self, photo: PhotoSource) -> tuple[np.ndarray, Proposals | None]:
+        """The pixels and, with regions on, the proposals."""
         pixels = open_photo(photo)
         return pixels, self.localizer.model.propose(pixels).first(REGIONS) if self.localizer else None
 

@@ -37,7 +37,7 @@ class ColourRetriever:
         return self.loaded[3] or None
 
     def embed_photos(self, photos):
-        return [open_photo(photo).mean(axis=(0, 1)) for photo in photos]
+        return SimpleNamespace(colours=[open_photo(photo).mean(axis=(0, 1)) for photo in photos], errors={})
 
     def embed_sentences(self, sentences):
         named = [sentence.split()[1] for sentence in sentences]
@@ -45,7 +45,7 @@ class ColourRetriever:
         return SimpleNamespace(colours=np.array([COLOURS[colour] for colour in named]), embeddings=directions)
 
     def cosines(self, photos, sentences):
-        apart = np.array(photos)[:, None] - sentences.colours
+        apart = np.array(photos.colours)[:, None] - sentences.colours
         return -np.linalg.norm(apart, axis=2).astype(np.float32)
 
     def whole_scores(self, photos, sentences):

@@ -1,4 +1,4 @@
-"""Localizer: spans, boxes and scores of a tiny network with random weights; bad input; the two halves; batches."""
+"""Localizer: spans, boxes and scores of a tiny network with random weights; bad input; the two halves."""
 
 import json
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 import sspe.checkpoint
 from sspe.errors import CheckpointError, PhotoError, SspeError
-from sspe.localizer import AHEAD, Localizer
+from sspe.localizer import Localizer
 from sspe.models.calibration import unfitted
 from sspe.phrases.chunker import Phrase
 from sspe.results import Localization
@@ -125,7 +125,15 @@ def test_several_things_and_the_words_that_choose(tiny_localizer, photo):
 
 def test_every_way_to_give_a_photo(tiny_localizer, photo):
     array = np.array(Image.open(photo).convert("RGB"))
-    given = [str(photo), photo, Image.open(photo), array, np.dstack([array, np.full(array.shape[:2], 255, np.uint8)])]
+    given = [
+        str(photo),
+        photo,
+        photo.read_bytes(),
+        photo.open("rb"),
+        Image.open(photo),
+        array,
+        np.dstack([array, np.full(array.shape[:2], 255, np.uint8)]),
+    ]
     results = {plain(tiny_localizer(source, SENTENCE, top_k=3)) for source in given}
     assert len(results) == 1
     assert (array == open_photo(photo)).all()  # what was given is left as it was
@@ -295,62 +303,6 @@ def test_a_long_sentence(tiny_localizer, photo):
     found = tiny_localizer(photo, sentence)
     assert len(found.phrases) == 600
     assert all(sentence[p.start : p.end] == p.text for p in found.phrases)
-
-
-# Batches
-
-
-def test_a_batch_is_in_order_and_gives_what_single_calls_give(tiny_localizer, photos):
-    some = photos[:5]
-    found = list(tiny_localizer.batch(some, SENTENCE, top_k=2))
-    assert [plain(f) for f in found] == [plain(tiny_localizer(p, SENTENCE, top_k=2)) for p in some]
-    sentences = ["A man.", "A dog.", "A red ball.", "It is there.", "A car and a box."]
-    found = list(tiny_localizer.batch(iter(some), iter(sentences)))
-    assert [f.sentence for f in found] == sentences
-    assert [plain(f) for f in found] == [plain(tiny_localizer(p, s)) for p, s in zip(some, sentences, strict=True)]
-
-
-def test_a_bad_photo_in_a_batch_yields_its_error_and_the_others_go_on(tiny_localizer, photos, tmp_path):
-    words, cut, absent = tmp_path / "words.jpg", tmp_path / "cut.jpg", tmp_path / "absent.jpg"
-    words.write_text("no picture")
-    cut.write_bytes(photos[0].read_bytes()[:2000])
-    given = [words, photos[0], absent, cut, photos[1], tmp_path, np.zeros((2, 2)), photos[2]]
-    found = list(tiny_localizer.batch(given, "A man."))
-    assert [type(f) for f in found] == [
-        PhotoError, Localization, PhotoError, PhotoError, Localization, PhotoError, PhotoError, Localization,
-    ]  # fmt: skip
-    for error, told in ((0, "words.jpg"), (2, "absent.jpg"), (3, "cut.jpg"), (5, "folder"), (6, "float64")):
-        assert told in str(found[error]) and "\n" not in str(found[error])
-    assert plain(found[7]) == plain(tiny_localizer(photos[2], "A man."))
-
-
-def test_a_batch_that_does_not_count_up(tiny_localizer, photos):
-    with pytest.raises(SspeError, match="3 photos need one sentence or as many, and 2 were given"):
-        tiny_localizer.batch(photos[:3], ["A man.", "A dog."])
-    with pytest.raises(SspeError, match="a list of photos"):
-        tiny_localizer.batch(str(photos[0]), "A man.")
-    assert list(tiny_localizer.batch([], "A man.")) == []
-
-
-def test_a_batch_opens_few_photos_ahead(tiny_localizer, photos, monkeypatch):
-    """So that a folder of any size fits in memory."""
-    opened = []
-
-    def noted(source):
-        opened.append(source)
-        return open_photo(source)
-
-    monkeypatch.setattr("sspe.localizer.open_photo", noted)
-    for done, _ in enumerate(tiny_localizer.batch(photos[:8], "A man."), 1):
-        assert done <= len(opened) <= done + AHEAD
-    assert opened == photos[:8]
-
-
-def test_a_batch_may_be_left_early(tiny_localizer, photos):
-    results = tiny_localizer.batch(photos[:6], "A man.")
-    next(results)
-    results.close()
-    assert tiny_localizer(photos[0], "A man.").phrases
 
 
 # Bad photos and checkpoints

@@ -271,6 +271,10 @@ def test_the_default_checkpoint(matcher_file, monkeypatch, tmp_path):
             lambda r, photos: r.search_photos("A dog.", Image.open(photos[0])),
             "single one was given; put it into a list",
         ),
+        (
+            lambda r, photos: r.search_photos("A dog.", photos[0].read_bytes()),
+            "single one was given; put it into a list",
+        ),
         (lambda r, photos: r.search_photos("A dog.", photos[:1], top_k=0), "top_k is 0"),
         (lambda r, photos: r.describe(photos[0], []), "no sentence to choose from"),
         (lambda r, photos: r.describe(photos[0], "A dog."), "A list of sentences is taken"),
@@ -284,8 +288,22 @@ def test_what_cannot_be_ranked_is_one_sentence(retriever, photos, call, told):
     assert told in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_photo_that_cannot_be_opened(retriever, with_regions, photos, tmp_path):
+def test_a_photo_that_cannot_be_opened_costs_the_others_nothing(retriever, with_regions, photos, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no photo")
+    given = [tmp_path / "bad.jpg", photos[0], None, photos[1]]
     for one in (retriever, with_regions):
+        seen, plain = one.embed_photos(iter(given)), one.embed_photos(photos[:2])
+        assert (seen.files, seen.places) == ((str(photos[0]), str(photos[1])), (1, 3))
+        assert list(seen.errors) == [0, 2] and "bad.jpg" in str(seen.errors[0]) and "None" in str(seen.errors[2])
+        read = one.embed_sentences(SENTENCES)
+        np.testing.assert_allclose(one.scores(seen, read), one.scores(plain, read), atol=1e-5)
+        found = one.search_photos("A dog.", given)
+        assert sorted((photo.index, photo.photo) for photo in found.photos) == [
+            (1, str(photos[0])),
+            (3, str(photos[1])),
+        ]
+        told = json.loads(json.dumps(found.to_dict()))["errors"]
+        assert [error["index"] for error in told] == [0, 2] and "bad.jpg" in told[0]["error"]
+    for ask in (lambda: retriever.search_photos("A dog.", given[:1]), lambda: retriever.describe(given[0], SENTENCES)):
         with pytest.raises(PhotoError, match=r"bad\.jpg"):
-            one.search_photos("A dog.", [photos[0], tmp_path / "bad.jpg"])
+            ask()

@@ -73,6 +73,8 @@ def evaluate_retrieval(
     """
     check_fold(fold, len(captions))
     photos = retriever.embed_photos(progress([photo.path for photo in captions]))
+    for error in photos.errors.values():
+        raise error
     sentences = retriever.embed_sentences(captions.sentences)
     compare = {"regions": retriever.scores, "whole": retriever.whole_scores, "plain": retriever.cosines}
     names = ["plain"] if plain else [name for name in compare if name != "regions" or retriever.localizer is not None]

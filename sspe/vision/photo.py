@@ -76,6 +76,12 @@ def open_photo(source: PhotoSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         return _from_image(image, name, max_pixels)
 
 
+def is_photo(value: object) -> bool:
+    """Whether a value is a single photo, as :func:`open_photo` takes it, and not a list of such."""
+    single = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | np.ndarray
+    return isinstance(value, single) or callable(getattr(value, "read", None))
+
+
 def photo_size(path: str | Path) -> tuple[int, int]:
     """(width, height) in pixels that :func:`open_photo` would give, read from the header alone. Raises PhotoError."""
     with _opened(Path(path), str(path)) as image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,19 +10,19 @@ from sspe.errors import SspeError
 from sspe.web.components.photo_input import PhotoInput
 from sspe.web.events import MODEL_EVENTS, on_gpu
 from sspe.web.search_service import MAX_TILES, PAGE, SearchService
-from sspe.web.service import MAX_TOP_K, LocalizeService
+from sspe.web.service import MAX_TOP_K, GivenPhoto, LocalizeService
 
 
 def add_endpoint(service: LocalizeService, photo: PhotoInput, sentence: gr.Textbox) -> None:
     """A listener on the page's own fields, so that Gradio checks the files it is sent."""
 
     def localize(
-        photo: Path | None, sentence: str | None, phrases: list[list[int]] | None = None, top_k: int = 1
+        photo: GivenPhoto | None, sentence: str | None, phrases: list[list[int]] | None = None, top_k: int = 1
     ) -> dict[str, Any]:
         """Localize the phrases of a sentence in a photo.
 
         Args:
-            photo: The picture, JPEG, PNG, WebP, GIF, BMP or TIFF, of at most 64 megapixels.
+            photo: The picture, JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or HEIC, of at most 64 megapixels.
             sentence: English, at most 1,000 characters.
             phrases: The phrases to localize, a list of [start, end] in characters of the sentence; null takes the
                 sentence's noun phrases.
@@ -40,7 +39,7 @@ def add_endpoint(service: LocalizeService, photo: PhotoInput, sentence: gr.Textb
             word) and candidates (boxes, best first). No noun phrase in the sentence: an empty list of phrases.
         """
         try:
-            return service(photo, sentence, None, phrases, top_k)[0].to_dict()
+            return service(photo and photo.file, sentence, None, phrases, top_k)[0].to_dict()
         except SspeError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

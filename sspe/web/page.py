@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from sspe.web.blocks import PageBlocks
 from sspe.web.examples import ASSETS
 from sspe.web.service import LocalizeService
 from sspe.web.shelves import Shelves
@@ -34,7 +35,7 @@ def build_app(localizer: Localizer | None = None, error: str = "", shelves: Shel
         error: shown where there is no localizer.
         shelves: the photos of the tab "Search"; None: the examples, embedded when the tab is first looked at.
     """
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as app:
+    with PageBlocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as app:
         # Not Markdown, whose code would have to be fetched; that of gr.HTML draws the result, too, and so comes early.
         gr.HTML(f"<h1>{TITLE}</h1><p>{CLAIM}</p>", elem_id="title", apply_default_css=False)
         if localizer is None:

@@ -33,6 +33,14 @@ Report = Callable[[float, str], object]  # share of the work done, 0 to 1, and t
 
 
 @dataclass(frozen=True)
+class GivenPhoto:
+    """A photo that was uploaded: its file here, and its name where it came from, which the file's may differ from."""
+
+    file: Path
+    name: str
+
+
+@dataclass(frozen=True)
 class Question:
     """What a visitor asked: all that it takes to answer once more. Small, so that a session can keep it.
 
@@ -41,6 +49,7 @@ class Question:
         spans: (start, end) of the phrases in characters of the sentence; None: its noun phrases.
         top_k: candidates per phrase.
         threshold: phrases whose ``present`` is below it are grey.
+        name: of the photo, as the visitor calls it; None: its file's.
     """
 
     photo: Path | None
@@ -48,6 +57,17 @@ class Question:
     spans: Sequence[Sequence[int]] | None = None
     top_k: int = 1
     threshold: float = PRESENT_THRESHOLD
+    name: str | None = None
+
+    @classmethod
+    def of(cls, photo: GivenPhoto | None, sentence: str | None) -> Question:
+        """That of a visitor who uploaded a photo and typed a sentence, or not yet."""
+        return cls(photo.file, sentence, name=photo.name) if photo else cls(None, sentence)
+
+    @property
+    def photo_name(self) -> str:
+        """The name of the photo, without a folder; "" where there is none."""
+        return self.name or (self.photo.name if self.photo else "")
 
 
 @dataclass(frozen=True)

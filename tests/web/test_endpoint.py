@@ -3,9 +3,11 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from fake_localizer import FakeLocalizer
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -106,27 +108,71 @@ def test_bad_photos_are_one_sentence_to_callers_and_no_traceback_in_the_log(clie
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
-def _call(server: str, photo: dict) -> str:
-    """The last event of a plain HTTP call, as curl would make it; gradio_client would upload the file first."""
-    url = f"{server}gradio_api/call/localize"
-    event = httpx.post(url, json={"data": [photo, SENTENCE, None, 1]}).raise_for_status().json()["event_id"]
-    return httpx.get(f"{url}/{event}", timeout=30).text
+def _call(server: str, *arguments: object, name: str = "localize") -> tuple[str, Any]:
+    """The last event of a plain HTTP call, as curl would make it, and its data."""
+    url = f"{server}gradio_api/call/{name}"
+    event = httpx.post(url, json={"data": arguments}).raise_for_status().json()["event_id"]
+    answer = httpx.get(f"{url}/{event}", timeout=30).text
+    return answer.partition("event: ")[2].partition("\n")[0], json.loads(answer.partition("data: ")[2])
+
+
+def _data_uri(picture: Path) -> dict:
+    from sspe.vision.photo import open_photo
+    from sspe.web.service import preview_uri
+
+    return {"url": preview_uri(open_photo(picture)), "meta": {"_type": "gradio.FileData"}}
 
 
 def test_files_of_the_server_are_out_of_reach(server):
     for path in (str(Path(__file__)), "/etc/hostname"):
-        answer = _call(server, {"path": path, "meta": {"_type": "gradio.FileData"}})
-        assert answer.startswith("event: error")
+        event, answer = _call(server, {"path": path, "meta": {"_type": "gradio.FileData"}}, SENTENCE, None, 1)
+        assert event == "error" and "A file of the call is none that was uploaded here" in answer["error"]
         assert "phrases" not in answer
 
 
 def test_photo_as_a_data_uri(server, picture):
-    from sspe.vision.photo import open_photo
-    from sspe.web.service import preview_uri
+    event, (found,) = _call(server, _data_uri(picture), SENTENCE, None, 1)
+    assert event == "complete" and found["width"] == 64
 
-    answer = _call(server, {"url": preview_uri(open_photo(picture)), "meta": {"_type": "gradio.FileData"}})
-    assert answer.startswith("event: complete")
-    assert json.loads(answer.partition("data: ")[2])[0]["width"] == 64
+
+def test_arguments_that_have_defaults_may_be_left_out(server, picture):
+    photo = _data_uri(picture)
+    whole = _call(server, photo, SENTENCE, None, 1)
+    assert _call(server, photo, SENTENCE) == _call(server, photo, SENTENCE, None) == whole
+    assert [phrase["text"] for phrase in _call(server, photo, SENTENCE, [[5, 8]])[1][0]["phrases"]] == ["man"]
+    event, (found,) = _call(server, "a cat", name="search")
+    assert event == "complete" and [hit["photo"] for hit in found["hits"]] == ["cat.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "The call lacks photo and sentence; its arguments are photo, sentence, phrases, top_k, in this order."),
+        ((None,), "The call lacks sentence; its arguments are photo"),
+        ((None, SENTENCE), "There is no photo yet"),
+        ((None, " "), "The sentence is empty"),
+        (("photo.jpg", SENTENCE), "An argument of the call could not be read"),
+        (({"path": 7}, SENTENCE), "An argument of the call could not be read"),
+        ((None, SENTENCE, None, "many"), "An argument of the call could not be read"),
+    ],
+)
+def test_every_error_of_a_plain_call_has_its_sentence(server, capfd, arguments, message):
+    event, answer = _call(server, *arguments)
+    assert event == "error" and message in answer["error"] and "\n" not in answer["error"]
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_fault_of_ours_has_a_sentence_too_and_its_trace_in_the_log(server, picture, monkeypatch, capfd):
+    def faulty(*_, **__):
+        raise ZeroDivisionError("a secret of the server")
+
+    monkeypatch.setattr(FakeLocalizer, "ground", faulty)
+    event, answer = _call(server, _data_uri(picture), SENTENCE)
+    assert (
+        event == "error"
+        and answer["error"] == "Something went wrong here, and the log of the page says what; ask again."
+    )
+    assert "a secret of the server" in "".join(capfd.readouterr())
 
 
 def test_uploads_keep_their_own_results(client, picture, tmp_path):

@@ -1,4 +1,4 @@
-"""Base of the components that a script of ours draws in the browser."""
+"""What our components are made of: the base of those that a script of ours draws in the browser."""
 
 from __future__ import annotations
 
@@ -7,9 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import gradio.component_meta
 
 
-class DrawnComponent(gr.HTML):
+class OwnComponent(type(gr.HTML)):
+    """Makes the class of a component without the file of its types that Gradio would write beside its module."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
+        writes = gradio.component_meta.create_or_modify_pyi
+        gradio.component_meta.create_or_modify_pyi = lambda *_: None
+        try:
+            return super().__new__(cls, name, bases, attributes)
+        finally:
+            gradio.component_meta.create_or_modify_pyi = writes
+
+
+class DrawnComponent(gr.HTML, metaclass=OwnComponent):
     """A component whose value is plain, JSON-like data, drawn in the browser by its own script.
 
     Script and style sheet lie beside the module of the class and have its name; ``before`` names scripts that come

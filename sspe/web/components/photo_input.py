@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import base64
 import binascii
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import gradio as gr
 from gradio.data_classes import ImageData
 from gradio.processing_utils import save_bytes_to_cache
 
+from sspe.web.components.drawn import OwnComponent
+from sspe.web.service import GivenPhoto
 
-class PhotoInput(gr.Image):
-    """A photo as the path of its file, unopened."""
+
+class PhotoInput(gr.Image, metaclass=OwnComponent):
+    """A photo as its file, unopened, and its name."""
 
     is_template = True  # the browser shows it with Gradio's own image code
 
-    def preprocess(self, payload: ImageData | None) -> Path | None:
-        """The uploaded file as it came; a data URI sent through the API becomes a file first."""
+    def preprocess(self, payload: ImageData | None) -> GivenPhoto | None:
+        """The uploaded file as it came; a data URI sent through the API becomes a file first.
+
+        Gradio keeps a file under a name without signs that a file system may not know; the photo keeps its own.
+        """
         if payload is None:
             return None
         if payload.url and payload.url.startswith("data:"):
@@ -27,5 +33,8 @@ class PhotoInput(gr.Image):
                 raise gr.Error(
                     "The data URI of the photo is not valid base64; send it again.", print_exception=False
                 ) from None
-            return Path(save_bytes_to_cache(content, "photo", self.GRADIO_CACHE))
-        return Path(payload.path) if payload.path else None
+            return GivenPhoto(Path(save_bytes_to_cache(content, "photo", self.GRADIO_CACHE)), "photo")
+        if not payload.path:
+            return None
+        file = Path(payload.path)
+        return GivenPhoto(file, PurePosixPath((payload.orig_name or "").replace("\\", "/")).name or file.name)

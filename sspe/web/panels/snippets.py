@@ -16,7 +16,7 @@ ADDRESS = "{address}"
 
 def python_snippet(question: Question) -> str:
     """Python code that localizes through the library, without a server; to be run beside the photo."""
-    arguments = [repr(_photo_name(question)), "sentence"]
+    arguments = [repr(question.photo_name), "sentence"]
     names = "Localizer"
     if question.spans is not None:
         names += ", phrases_at"
@@ -33,7 +33,7 @@ def python_snippet(question: Question) -> str:
 
 def client_snippet(question: Question) -> str:
     """Python code that asks the page's endpoint with gradio_client; to be run beside the photo."""
-    lines = [f"photo=handle_file({_photo_name(question)!r})", f"sentence={question.sentence!r}"]
+    lines = [f"photo=handle_file({question.photo_name!r})", f"sentence={question.sentence!r}"]
     if question.spans is not None:
         lines.append(f"phrases={_plain_spans(question)}")
     if question.top_k != 1:
@@ -52,7 +52,7 @@ def curl_snippet(question: Question) -> str:
     arguments: list[Any] = [question.sentence, _plain_spans(question), question.top_k]
     # In JSON an apostrophe may be written as \u0027, so the quotes of the shell stay whole.
     plain = json.dumps(arguments)[1:-1].replace("'", "\\u0027")
-    form = shlex.quote(f'files=@"{_curl_name(_photo_name(question))}"')
+    form = shlex.quote(f'files=@"{_curl_name(question.photo_name)}"')
     return rf"""URL={ADDRESS}gradio_api
 FILE=$(curl -s -F {form} "$URL/upload" | sed 's/^\["//; s/"\]$//')
 ARGUMENTS='{plain}'
@@ -61,10 +61,6 @@ EVENT=$(curl -s "$URL/call/localize" -H 'Content-Type: application/json' \
   | sed 's/.*"event_id": *"//; s/".*//')
 curl -sN "$URL/call/localize/$EVENT"
 """
-
-
-def _photo_name(question: Question) -> str:
-    return question.photo.name if question.photo else ""
 
 
 def _plain_spans(question: Question) -> list[list[int]] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -44,10 +45,10 @@ class TakeAway:
             localization, _ = self._service(question.photo, question.sentence, None, question.spans, question.top_k)
         except SspeError as error:
             return [*no_files, [{"title": str(error)}]]
-        plain, coco = localization.to_dict(), localization.to_coco(question.photo.name)
+        plain, coco = localization.to_dict(), localization.to_coco(question.photo_name)
         picture = io.BytesIO()
         localization.draw(question.threshold).save(picture, "PNG", compress_level=4)
-        stem = question.photo.stem
+        stem = Path(question.photo_name).stem
         files = [
             gr.DownloadButton(value=save_bytes_to_cache(content, name, button.GRADIO_CACHE), interactive=True)
             for button, name, content in zip(

@@ -23,7 +23,7 @@ from sspe.web.examples import Example, examples
 from sspe.web.panels.boxes import SHOWN_CANDIDATES, message_data, view_data
 from sspe.web.panels.take_away import TakeAway
 from sspe.web.panels.what_it_sees import see_phrase
-from sspe.web.service import MAX_CHARACTERS, LocalizeService, Question, Report, no_phrase_message
+from sspe.web.service import MAX_CHARACTERS, GivenPhoto, LocalizeService, Question, Report, no_phrase_message
 
 BROWSERS_SHOW = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp"))
 NO_PHRASE_MARKED = "No phrase is marked: click words of the sentence to make one."
@@ -97,12 +97,12 @@ def build_localize(service: LocalizeService) -> LocalizeTab:
         return updates
 
     def localize_page(
-        photo: Path | None,
+        photo: GivenPhoto | None,
         sentence: str | None,
         panel: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (how Gradio knows that it wants one)
     ) -> list:
-        data, question = answer(service, Question(photo, sentence), lambda share, stage: progress(share, desc=stage))
+        data, question = answer(service, Question.of(photo, sentence), lambda share, stage: progress(share, desc=stage))
         return [data, question, *fill(question, panel)]
 
     def correct(question: Question | None, panel: str, event: gr.EventData) -> list:

@@ -35,6 +35,14 @@ def expected(question):
     return found.to_dict()
 
 
+def test_a_photo_is_named_as_it_was_called():
+    """Gradio keeps "it's mine.png" as "its mine.png", and beside the snippet lies the former."""
+    question = Question(Path("/cache/its mine.png"), "A dog.", name="it's mine.png")
+    assert '("it\'s mine.png", sentence)' in python_snippet(question)
+    assert 'handle_file("it\'s mine.png")' in client_snippet(question)
+    assert "mine.png" in curl_snippet(question) and "its mine.png" not in curl_snippet(question)
+
+
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("sed")), reason="curl or sed is not installed")
 def test_curl(server, question, expected):
     script = curl_snippet(question).replace(ADDRESS, server, 1)
