@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from sspe.web.blocks import PageBlocks
 from sspe.web.examples import ASSETS
+from sspe.web.limits import Limits
 from sspe.web.service import LocalizeService
 from sspe.web.shelves import Shelves
 from sspe.web.tabs.about import build_about
@@ -66,6 +68,7 @@ def launch_settings(mcp: bool = False) -> dict[str, Any]:
         "share": False,
         "ssr_mode": False,
         "mcp_server": mcp,
+        "app_kwargs": {"middleware": [Middleware(Limits)]},
     }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PAGE = 60  # tiles shown at first, and so many more each time
 MAX_TILES = 1200
 SUGGESTIONS = ("a cat", "a man and a camera", "a man without a hat", "a tall rocket")  # for the example photos
+DRAWN_AT_ONCE = 4  # pictures: each opens a photo, which may take 0.2 GB
 MAX_CHARACTERS = 300  # of a phrase
 MAX_PHRASES = 10
 MAX_REGIONS = 20  # that are not meant
@@ -91,6 +92,7 @@ class SearchService:
         self.shelves = shelves
         self._max_memory = max_memory  # bytes
         self._lock = threading.Lock()
+        self._drawing = threading.Semaphore(DRAWN_AT_ONCE)
 
     def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The wall for a browser's question; bad input becomes its sentence on the wall."""
@@ -147,7 +149,8 @@ class SearchService:
                 if wanted in shelf.pictures:
                     shelf.pictures.move_to_end(wanted)
                     return shelf.pictures[wanted]
-            drawn = _jpeg_uri(file, (record.width, record.height), crop, side)
+            with self._drawing:
+                drawn = _jpeg_uri(file, (record.width, record.height), crop, side)
         except PhotoError:
             return "This photo is gone, or has changed since it was indexed."
         except (SspeError, TypeError, ValueError, AttributeError) as error:

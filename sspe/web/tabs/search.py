@@ -11,7 +11,7 @@ from sspe.errors import SspeError
 from sspe.web.components.search_view import SearchView
 from sspe.web.endpoint import add_search_endpoint
 from sspe.web.events import MODEL_EVENTS, on_gpu
-from sspe.web.panels.export import export
+from sspe.web.panels.export import Packer, export
 from sspe.web.search_service import SearchService
 from sspe.web.shelves import MAX_DROPPED, SHARED, Shelves
 from sspe.web.tabs.localize import LocalizeTab
@@ -29,7 +29,7 @@ def build_search(shelves: Shelves, localize: LocalizeTab, tabs: gr.Tabs) -> None
 
     def save(asked: dict[str, Any]) -> dict[str, str]:
         try:
-            saved = export(shelves, Path(view.GRADIO_CACHE), asked)
+            saved = export(shelves, packer, asked)
         except (SspeError, AttributeError, KeyError, TypeError, ValueError) as error:
             problem = str(error) if isinstance(error, SspeError) else "The export was not understood; search again."
             return {"problem": problem}
@@ -40,6 +40,7 @@ def build_search(shelves: Shelves, localize: LocalizeTab, tabs: gr.Tabs) -> None
     with gr.Row(elem_id="searching"):
         with gr.Column(elem_id="found", min_width=0):
             view = SearchView(service.picture, save, elem_id="search")
+            packer = Packer(Path(view.GRADIO_CACHE))
         with gr.Column(elem_id="yours", min_width=0):
             files = gr.File(
                 label="Search your own photos", file_count="multiple", type="filepath", height=170, elem_id="drop"
