@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sspe.lettering import Lettering
 from sspe.vision.boxes import Box
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
 LABEL_CHARACTERS = 40  # a longer phrase is cut short on its label, never in the data
 PALETTE = ("#E69F00", "#56B4E9", "#D55E00", "#009E73", "#F0E442", "#0072B2", "#CC79A7")
@@ -72,12 +73,12 @@ def draw_phrases(photo: np.ndarray, phrases: Sequence[DrawnPhrase]) -> Image.Ima
     off each other where the photo has room for that. A doubtful phrase is grey and dashed, and its number has a
     question mark.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     image = Image.fromarray(photo).convert("RGB")
     draw = ImageDraw.Draw(image)
     line = max(2, round(max(image.size) / 320))
-    font = ImageFont.load_default(size=max(11, round(max(image.size) / 42)))
+    lettering = Lettering(max(11, round(max(image.size) / 42)))
     colors = [DOUBTFUL if phrase.doubtful else phrase_color(i) for i, phrase in enumerate(phrases)]
     for i in sorted(range(len(phrases)), key=lambda i: not phrases[i].doubtful):
         for box in phrases[i].boxes:
@@ -87,7 +88,7 @@ def draw_phrases(photo: np.ndarray, phrases: Sequence[DrawnPhrase]) -> Image.Ima
         number = f"{index + 1}?" if phrase.doubtful else f"{index + 1}"
         text = f"{number}  {shorten(phrase.text)}  {phrase.figure}"
         highest = min(phrase.boxes, key=lambda box: box[1])
-        taken.append(_draw_label(draw, highest, text, color, font, taken))
+        taken.append(_draw_label(draw, highest, text, color, lettering, taken))
     return image
 
 
@@ -127,13 +128,13 @@ def _covered(box: Box) -> tuple[int, int, int, int]:
 
 
 def _draw_label(
-    draw: ImageDraw.ImageDraw, box: Box, text: str, color: str, font: ImageFont.FreeTypeFont, taken: Sequence[Box]
+    draw: ImageDraw.ImageDraw, box: Box, text: str, color: str, lettering: Lettering, taken: Sequence[Box]
 ) -> Box:
     """Draw the label above its box, or inside where the photo ends, below labels already there; return its place."""
     image_width, image_height = draw.im.size
-    ascent, descent = font.getmetrics()  # of the font, not of this text, so that all labels are equally high
-    pad = max(2, (ascent + descent) // 6)
-    width, height = draw.textlength(text, font=font) + 2 * pad, ascent + descent + 2
+    line = lettering.ascent + lettering.descent
+    pad = max(2, line // 6)
+    width, height = lettering.length(text) + 2 * pad, line + 2
     x = max(0.0, min(box[0], image_width - width))
     y = box[1] - height if box[1] >= height else box[1]
     while any(x < t[2] and t[0] < x + width and y < t[3] and t[1] < y + height for t in taken):
@@ -141,7 +142,7 @@ def _draw_label(
     if y + height > image_height:  # no free place below: the lowest one, over whatever is there
         y = max(0.0, image_height - height)
     draw.rectangle((x, y, x + width, y + height), fill=color, outline="#000000")
-    draw.text((x + pad, y + 1), text, font=font, fill=ink_on(color), anchor="la")
+    lettering.draw(draw, x + pad, y + 1, text, ink_on(color))
     return x, y, x + width, y + height
 
 

@@ -21,7 +21,7 @@ ROOMS = (
     ("sspe.indexing", "sspe.searching"),  # the collection's inside: how it is kept, and how it is searched
     ("sspe.models",),
     ("sspe.data", "sspe.text", "sspe.phrases", "sspe.results"),
-    ("sspe.drawing", "sspe.coco", "sspe.vision"),
+    ("sspe.drawing", "sspe.lettering", "sspe.coco", "sspe.vision"),
     ("sspe.settings", "sspe.files", "sspe.extras", "sspe.errors"),
 )
 
