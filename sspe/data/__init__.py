@@ -6,8 +6,8 @@ folder with <split>.jsonl        your own data (`sspe.data.jsonl`)
 file.jsonl                       your own data, without splits
 
 `records` says what an annotated photo is, `entities` and `jsonl` read it; `captions` opens photos with whole sentences
-for retrieval, whose published formats `caption_sources` reads; `caches` keeps on disk what is computed once per photo;
-`synthetic` draws scenes.
+for retrieval, whose published formats `caption_sources` and `caption_lines` read; `caches` keeps on disk what is
+computed once per photo; `synthetic` draws scenes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Readers of published files of photos and sentences, one class or function per format; see `sspe.data.captions`.
+"""Where captions come from: what every format gives, Flickr30K Entities, and the formats in JSON.
+
+`sspe.data.captions` tells the formats apart; `sspe.data.caption_lines` reads those with a sentence per line.
 
 An id is the name of the photo's file without its ending: "123456789_0a1b2c3d4e", "COCO_val2014_000000391895".
 """
@@ -6,6 +8,7 @@ An id is the name of the photo's file without its ending: "123456789_0a1b2c3d4e"
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from abc import ABC, abstractmethod
@@ -27,11 +30,13 @@ from sspe.data.entities import (
 from sspe.data.records import read_ids, read_lines, short
 from sspe.errors import DataError
 
-TOKEN_FILE = "Flickr8k.token.txt"
-# Where photos may lie below the folder of the caption file. "Flicker8k" is how the published archive spells it.
-FOLDERS = ("", "images", "Images", *PHOTO_FOLDERS, "Flicker8k_Dataset", "Flickr8k_Dataset")
+log = logging.getLogger(__name__)
 
-_TOKEN_LINE = re.compile(r"([^\t]+?)#(\d+)(?:\t(.*))?")  # photo file, number of the sentence, sentence
+# Where photos may lie below the folder of the caption file. "Flicker8k" is how the published archive spells it, imgs
+# how neuraltalk does.
+FOLDERS = ("", "images", "Images", "imgs", *PHOTO_FOLDERS, "Flicker8k_Dataset", "Flickr8k_Dataset")
+SPLIT_LISTS = ("train", "val", "test")  # <split>.txt beside a file without splits of its own: a photo per line
+
 _SPLIT_FILE = re.compile(r"Flickr_8k\.(\w+)Images\.txt")
 
 
@@ -87,7 +92,7 @@ class EntitiesSource(CaptionSource):
         self._unrelated = read_unrelated(root / UNRELATED_FILE)
 
     def ids(self, split: str) -> list[str]:
-        lists = _flickr8k_lists(self.root)
+        lists = flickr8k_lists(self.root)
         if split in lists and not (self.root / f"{split}.txt").is_file():
             return [self.id_of(name) for name in lists[split]]
         return split_ids(self.root, split, self._captioned)
@@ -128,6 +133,10 @@ class CaptionTable(CaptionSource):
         folders = [folder, folder.parent] if above else [folder]
         usual = [base / below for base in folders for below in FOLDERS]
         self._folders = [photos] if photos is not None else [path for path in usual if path.is_dir()]
+        self._nested: dict[str, Path] | None = None  # what lies below them, once it is asked for
+        # Not below the caption file's own folder, or that above: these may hold anything.
+        self._searched = [path for path in self._folders if path not in folders or path == photos]
+        self._unsplit = False
         self.looked_in = " or ".join(map(str, self._folders))
 
     def add(self, sentences: list[str], *files: str, splits: Collection[str] = ()) -> None:
@@ -144,8 +153,27 @@ class CaptionTable(CaptionSource):
         """A split that stands in a file of its own, by names of photo files."""
         self._splits[split] = [photo_id(name) for name in names]
 
+    @property
+    def has_splits(self) -> bool:
+        """Whether there are splits to choose from."""
+        return bool(self._splits)
+
+    def list_splits_beside(self, folder: Path) -> None:
+        """The splits that have a list of ids or names of photo files, <split>.txt, in this folder."""
+        for split in SPLIT_LISTS:
+            file = folder / f"{split}.txt"
+            names = read_ids(file) if file.is_file() and file.name != Path(self.name).name else []
+            if names and photo_id(names[0]) in self._sentences:
+                self.list_split(split, names)
+        self._unsplit = not self._splits
+
     def ids(self, split: str) -> list[str]:
         if not self._splits:
+            if self._unsplit:
+                log.warning(
+                    "%s has no splits: all its photos are taken for %r. Lists of photos beside it, %s, are obeyed.",
+                    *(self.name, split, ", ".join(f"{name}.txt" for name in SPLIT_LISTS)),
+                )
             return list(self._sentences)
         chosen: list[str] = []
         for part in split.split("+"):  # "train+restval", as is usual for MSCOCO
@@ -166,7 +194,16 @@ class CaptionTable(CaptionSource):
             for name in self._files.get(id, ()):
                 if os.path.isfile(folder / name):
                     return folder / name
-        return None
+        if id not in self._files:
+            return None
+        if self._nested is None:
+            self._nested = {}
+            for folder in self._searched:
+                for parent, below, files in os.walk(folder):
+                    below.sort()
+                    for name in files:
+                        self._nested.setdefault(name, Path(parent, name))
+        return self._nested.get(self._files[id][-1])
 
 
 def photo_id(name: str) -> str:
@@ -175,31 +212,7 @@ def photo_id(name: str) -> str:
     return path.stem if path.suffix.lower() in PHOTO_ENDINGS else path.name
 
 
-def read_flickr8k(folder: Path, photos: Path | None) -> CaptionTable:
-    """Flickr8k.token.txt ("a.jpg#0<tab>A child ...") with the lists Flickr_8k.{train,dev,test}Images.txt beside it."""
-    file = folder / TOKEN_FILE
-    table = CaptionTable(file, folder, photos, above=True)
-    numbered: dict[str, dict[int, str]] = {}
-    for number, line in enumerate(read_lines(file), start=1):
-        if not line:
-            continue
-        parts = _TOKEN_LINE.fullmatch(line)
-        if parts is None:
-            raise DataError(f'{file}, line {number} is {line[:60]!r}, expected "<photo>#<number>", a tab, a sentence.')
-        name, which, sentence = parts.groups()
-        of_photo = numbered.setdefault(name, {})
-        if int(which) in of_photo:
-            table.repeats[photo_id(name)].append(f"{name}#{which} a second time")
-        else:
-            of_photo[int(which)] = sentence or ""
-    for name, of_photo in numbered.items():
-        table.add([of_photo[which] for which in sorted(of_photo)], name)
-    for split, names in _flickr8k_lists(folder).items():
-        table.list_split(split, names)
-    return table
-
-
-def _flickr8k_lists(folder: Path) -> dict[str, list[str]]:
+def flickr8k_lists(folder: Path) -> dict[str, list[str]]:
     """Split -> names of photo files, from Flickr_8k.<split>Images.txt; what is "dev" there is "val" here."""
     found = {match[1]: path for path in folder.iterdir() if (match := _SPLIT_FILE.fullmatch(path.name))}
     return {"val" if split == "dev" else split: read_ids(path) for split, path in found.items()}

@@ -3,13 +3,17 @@
 "synthetic"                      drawn scenes, as `sspe.data.open_dataset` has them
 folder with Sentences/ ...       Flickr30K Entities, or the part of it that is Flickr8K (`sspe.data.entities`), with
                                  <split>.txt or Flickr8K's own lists
-dataset_<name>.json              Flickr8K, Flickr30K or MSCOCO with the splits of Karpathy and Fei-Fei (CVPR 2015)
+dataset_<name>.json              Flickr8K, Flickr30K or MSCOCO with the splits of Karpathy and Fei-Fei (CVPR 2015);
+                                 dataset.json in neuraltalk, where the photos lie in imgs/
 folder with Flickr8k.token.txt   Flickr8K as published, with Flickr_8k.trainImages.txt and so on beside
+results_20130124.token           Flickr30K as published
+captions.txt, results.csv        Flickr8K and Flickr30K as Kaggle has them
 captions_<split>.json            MSCOCO as published; one file is one split
 
-A folder that holds one dataset_*.json, or captions_*.json of its own or in annotations/, stands for them. Photos are
-looked for beside the file, in the folders that the data sets' archives unpack to, and for MSCOCO in train2014/ and the
-like; or in the folder the user names.
+A folder that holds one of these files stands for it, and so does one with captions_*.json in annotations/. Where a
+format has no splits of its own, lists of photos beside the file, train.txt, val.txt and test.txt, are obeyed. Photos
+are looked for beside the file, in the folders that the data sets' archives unpack to and below these, and for MSCOCO in
+train2014/ and the like; or in the folder the user names and below it.
 
 The usual protocol has five sentences per photo, which is decided here: of a photo with more (MSCOCO has up to
 seven) the first five in the file's order count, and one with fewer is incomplete, as is one whose file is missing.
@@ -26,7 +30,8 @@ from pathlib import Path
 import numpy as np
 
 from sspe.data import SYNTHETIC
-from sspe.data.caption_sources import TOKEN_FILE, CaptionSource, EntitiesSource, read_flickr8k, read_json
+from sspe.data.caption_lines import TABLE_FILES, TOKEN_FILES, read_table, read_tokens
+from sspe.data.caption_sources import CaptionSource, EntitiesSource, read_json
 from sspe.data.records import read_ids
 from sspe.errors import DataError
 from sspe.settings import INCOMPLETE
@@ -140,7 +145,7 @@ def open_captions(
         return Captions(tuple(found), left_out)
     advice = ["complete the data"]
     if counts["missing_photos"]:
-        advice.append("name the folder of the photos")
+        advice.append("name the folder of the photos (--photos)")
     if found:
         advice.append("leave these out (--incomplete skip)")
     raise DataError(f"{faults[0][1]} (among {len(times)} photos: {summary}); {' or '.join(advice)}.")
@@ -170,26 +175,34 @@ def _open_source(data: str | Path, split: str, photos: Path | None) -> CaptionSo
     if not path.exists():
         raise DataError(f'No data at {path}: give "{SYNTHETIC}", a folder, or a .json file of captions.')
     if path.is_file():
-        if path.name == TOKEN_FILE:
-            return read_flickr8k(path.parent, photos)
+        if path.name.lower().endswith((".token", ".token.txt")):
+            return read_tokens(path, photos)
         if path.suffix.lower() == ".json":
             return read_json(path, photos)
-        raise DataError(f"{path} is neither {TOKEN_FILE} nor a .json file of captions; give one of these or a folder.")
+        if path.suffix.lower() in (".csv", ".txt"):
+            return read_table(path, photos)
+        raise DataError(
+            f"{path} is no file of captions by its name; give a .token, .json or .csv file, as the data sets have "
+            "them, or a folder."
+        )
     if (path / "Sentences").is_dir():
         return EntitiesSource(path, photos)
     for folder in (path, path / "Flickr8k_text"):
-        if (folder / TOKEN_FILE).is_file():
-            return read_flickr8k(folder, photos)
-    if files := sorted(path.glob("dataset_*.json")):
+        for name in TOKEN_FILES:
+            if (folder / name).is_file():
+                return read_tokens(folder / name, photos)
+    if files := sorted([*path.glob("dataset_*.json"), *path.glob("dataset.json")]):
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
             raise DataError(f"{path} holds {names}; give one of these files.")
         return read_json(files[0], photos)
     if files := sorted([*path.glob("captions_*.json"), *path.glob("annotations/captions_*.json")]):
         return read_json(_of_split(path, files, split), photos)
-    raise DataError(
-        f"{path} holds neither Sentences/, {TOKEN_FILE}, dataset_*.json nor captions_*.json; give the folder of one."
-    )
+    for name in TABLE_FILES:
+        if (path / name).is_file():
+            return read_table(path / name, photos)
+    known = ", ".join((*TOKEN_FILES, "dataset_*.json", "captions_*.json", *TABLE_FILES))
+    raise DataError(f"{path} holds neither Sentences/ nor any of {known}; give the folder of one.")
 
 
 def _of_split(folder: Path, files: list[Path], split: str) -> Path:

@@ -3,13 +3,14 @@
 ROOT/Annotations/<id>.xml       boxes, 1-based and inclusive, in the frame of the annotation's <size>
 ROOT/Sentences/<id>.txt         captions, one per line: [/EN#7/people A cook] stirs [/EN#0/notvisual it] .
 ROOT/<split>.txt                photo ids, one per line
-ROOT/flickr30k-images/<id>.jpg  photos (or flickr30k_images/, or the folder given as `photos`)
+ROOT/flickr30k-images/<id>.jpg  photos (or flickr30k_images/, or the folder given as `photos`), or in folders below
 ROOT/UNRELATED_CAPTIONS         "<id> <caption number from 1>": captions that do not describe their photo (optional)
 """
 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from sspe.vision.photo import photo_size
 PHOTO_FOLDERS = ("flickr30k-images", "flickr30k_images")
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png")
 UNRELATED_FILE = "UNRELATED_CAPTIONS"
+_SAME_RATIO = 0.03  # logarithm of what rounding to whole pixels, of 224 and less on a side, may do to a ratio
 MOST_PIXELS = 1e9  # a larger number is no place in a photo
 
 _BRACKET = re.compile(r"/EN#([^/\s]+)((?:/[^/\s]+)*) (.*\S.*)")  # what stands between "[" and "]": chain, types, words
@@ -130,6 +132,11 @@ def read_annotation(path: Path, width: int, height: int) -> dict[str, np.ndarray
     frame_width, frame_height = (_number(frame, side, path) for side in ("width", "height"))
     if frame_width < 1 or frame_height < 1:
         raise DataError(f"{path} has a <size> of {frame_width:g} x {frame_height:g}, expected at least 1 x 1 pixel.")
+    if _is_turned(frame_width / frame_height, width / height):
+        raise DataError(
+            f"{path} has boxes in a frame of {frame_width:g} x {frame_height:g}, and its photo has {width} x {height} "
+            "pixels, so one of them is turned by 90 degrees; turn the photo, or take its EXIF orientation away."
+        )
 
     chains: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     for thing in annotation.findall("object"):  # not iter(): a hostile file nests a hundred thousand of them
@@ -146,6 +153,12 @@ def read_annotation(path: Path, width: int, height: int) -> dict[str, np.ndarray
         if len(boxes):
             scaled[chain] = boxes
     return scaled
+
+
+def _is_turned(frame: float, photo: float) -> bool:
+    """Whether a photo lies on its side against its frame, by their ratios of width to height."""
+    apart = abs(math.log(frame / photo))
+    return abs(math.log(frame * photo)) < _SAME_RATIO < apart
 
 
 def parse_sentence(line: str, boxes: dict[str, np.ndarray], index: int, where: str) -> AnnotatedSentence:
@@ -222,14 +235,23 @@ def photo_folder(root: Path, photos: str | Path | None) -> Path:
         if folder.is_dir():
             return folder
     looked = " or ".join(str(folder) for folder in candidates)
-    raise DataError(f"No folder of photos at {looked}; name the folder that holds <id>{PHOTO_ENDINGS[0]}.")
+    raise DataError(f"No folder of photos at {looked}; name the folder that holds <id>{PHOTO_ENDINGS[0]} (--photos).")
 
 
 def photo_names(folder: Path) -> dict[str, str]:
-    """Photo id -> name of its file in the folder; of several files of one id the first ending of PHOTO_ENDINGS wins."""
-    ending = {name: rank for rank, name in enumerate(reversed(PHOTO_ENDINGS))}
-    files = [path for path in folder.iterdir() if path.suffix.lower() in ending]
-    return {path.stem: path.name for path in sorted(files, key=lambda path: ending[path.suffix.lower()])}
+    """Photo id -> its file, relative to the folder; of several files of one id the one that is nested least counts.
+
+    Of files side by side the first ending of PHOTO_ENDINGS wins.
+    """
+    names: dict[str, tuple[int, int, str]] = {}
+    for parent, _, files in os.walk(folder):
+        below = Path(parent).relative_to(folder)
+        for file in files:
+            stem, ending = os.path.splitext(file)
+            if ending.lower() in PHOTO_ENDINGS and not stem.startswith("."):
+                name = (len(below.parts), PHOTO_ENDINGS.index(ending.lower()), str(below / file))
+                names[stem] = min(name, names.get(stem, name))
+    return {id: name for id, (_, _, name) in names.items()}
 
 
 def split_ids(root: Path, split: str, annotated: set[str]) -> list[str]:

@@ -175,11 +175,16 @@ def test_json_of_the_wrong_kind(tmp_path, content, told, incomplete):
 def test_nothing_to_read(tmp_path):
     with pytest.raises(DataError, match="No data at"):
         open_captions(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"neither Sentences/, Flickr8k\.token\.txt"):
+    with pytest.raises(
+        DataError, match=r"neither Sentences/ nor any of Flickr8k\.token\.txt, results_.*results\.csv; give"
+    ):
         open_captions(tmp_path)
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(DataError, match=r"neither Flickr8k\.token\.txt nor a \.json file"):
+    with pytest.raises(DataError, match=r"notes\.txt begins with 'hello', expected the columns"):
         open_captions(tmp_path / "notes.txt")
+    (tmp_path / "notes.txt").rename(tmp_path / "notes.doc")
+    with pytest.raises(DataError, match=r"no file of captions by its name; give a \.token, \.json or \.csv file"):
+        open_captions(tmp_path / "notes.doc")
     root = entities(tmp_path / "data", SPLITS)
     with pytest.raises(DataError, match=r"no split 'test' .*the splits there are train, val\."):
         open_captions(root, "test")

@@ -62,7 +62,13 @@ def test_photos_in_another_folder(tmp_path, write):
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="photo"):
         open_captions(root)
+    with pytest.raises(DataError, match="--photos"):
+        open_captions(root)
     assert open_captions(root, photos=tmp_path / "elsewhere")[0].path == tmp_path / "elsewhere" / "7.jpg"
+    (tmp_path / "elsewhere").rename(tmp_path / "deeper")
+    (tmp_path / "elsewhere" / "part").mkdir(parents=True)
+    (tmp_path / "deeper").rename(tmp_path / "elsewhere" / "part" / "2")
+    assert open_captions(root, photos=tmp_path / "elsewhere")[1].path.relative_to(tmp_path).parts[1:3] == ("part", "2")
     with pytest.raises(DataError, match=r"No folder of photos at .*nowhere"):
         open_captions(root, photos=tmp_path / "nowhere")
 

@@ -85,6 +85,32 @@ def test_boxes_follow_the_size_of_the_photo_file(tmp_path):
     np.testing.assert_allclose(photo.sentences[0].phrases[0].box, [5, 24, 25, 120])
 
 
+def test_a_frame_turned_against_its_photo_is_noticed(tmp_path):
+    line, kite = ["[/EN#1/other A kite] ."], [thing(["1"], (11, 9, 50, 40))]
+    add(tmp_path, "5", line, kite, frame=(500, 375), size=(224, 299))  # rounded, as a smaller copy is
+    add(tmp_path, "6", line, kite, frame=(500, 375), size=(299, 224))
+    add(tmp_path, "7", line, kite, frame=(100, 99), size=(99, 100))  # nearly square: nobody can tell
+    turned, upright, square = (Flickr30kEntities(tmp_path, "val", ids=[id]) for id in "567")
+    assert len(upright[0].sentences[0].phrases[0].boxes) == len(square[0].sentences[0].phrases[0].boxes) == 1
+    with pytest.raises(
+        DataError, match=r"5\.xml has boxes in a frame of 500 x 375, .* 224 x 299 .* by 90 degrees; turn"
+    ):
+        turned[0]
+    # What a photo's EXIF data says counts for both: here they fit again.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (224, 299)).save(tmp_path / "flickr30k-images" / "5.jpg", exif=exif)
+    assert Flickr30kEntities(tmp_path, "val", ids=["5"])[0].width == 299
+
+
+def test_photos_in_folders_below(tmp_path):
+    add(tmp_path, "5", ["A kite ."], [])
+    (tmp_path / "flickr30k-images").rename(tmp_path / "flickr30k_images")
+    (tmp_path / "flickr30k_images" / "part").mkdir()
+    (tmp_path / "flickr30k_images" / "5.jpg").rename(tmp_path / "flickr30k_images" / "part" / "5.jpg")
+    assert Flickr30kEntities(tmp_path, "val")[0].path == tmp_path / "flickr30k_images" / "part" / "5.jpg"
+
+
 def test_boxes_are_clipped_and_empty_ones_dropped(tmp_path):
     things = [thing(["1"], (-5, 0, 130, 40), (101, 5, 120, 9)), thing(["2"], (200, 200, 220, 220))]
     add(tmp_path, "5", ["[/EN#1/other A kite] over [/EN#2/other a tree] ."], things)
