@@ -73,6 +73,9 @@ class Localizer:
 
     The costly half, :meth:`see`, runs once per photo; the cheap half, :meth:`ground`, once per sentence. Calling the
     localizer does both.
+
+    Threads may share a localizer. A process forked after it was loaded cannot use it, and is told so with SspeError,
+    but where torch and OpenCV run in one thread each (``OMP_NUM_THREADS=1``, ``cv2.setNumThreads(1)``).
     """
 
     def __init__(

@@ -1,9 +1,14 @@
 """Localizer.batch: order, errors of single photos, generators; and a localizer in a forked process."""
 
 import json
+import os
+import select
+import signal
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sspe.errors import PhotoError, SspeError
@@ -104,3 +109,30 @@ def test_a_batch_may_be_left_early(tiny_localizer, photos):
     next(results)
     results.close()
     assert tiny_localizer(photos[0], "A man.").phrases
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_forked_process_gives_the_same_or_says_at_once_how(tiny_localizer, photos, monkeypatch, threads):
+    home = tiny_localizer.model.home
+    monkeypatch.setattr(home, "_threads", max(threads, torch.get_num_threads(), cv2.getNumThreads()))
+    expected = plain(tiny_localizer(photos[0], SENTENCE)) if home._threads == 1 else "multiprocessing.get_context"
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            answer = plain(tiny_localizer(photos[0], SENTENCE))
+        except BaseException as error:
+            answer = str(error)
+        os.write(writer, answer.encode()[:4000])
+        os._exit(0)
+    os.close(writer)
+    try:
+        assert select.select([reader], [], [], 60)[0], "the child hangs"
+        answer = os.read(reader, 4000).decode()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reader)
+    assert answer == expected[:4000] if home._threads == 1 else expected in answer

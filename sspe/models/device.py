@@ -1,7 +1,9 @@
 """Where a network runs and in which precision; both can be picked by the machine at hand."""
 
+import os
 from contextlib import AbstractContextManager
 
+import cv2
 import torch
 from torch import nn
 
@@ -40,6 +42,31 @@ def pick_precision(device: torch.device, precision: str = "auto") -> str:
     # With AMX bfloat16 is several times faster. The bfloat16 of AVX-512 alone is slower than float32: 0.66 s against
     # 0.55 s per photo on two such cores. torch has no public question for this in all the versions we take.
     return "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
+
+
+class Home:
+    """The process in which a network works.
+
+    A forked child has the network's weights and not the threads of torch and OpenCV, for which it would wait for ever.
+    With one thread each there is nothing to wait for, and a child works. A pickled network is at home where it arrives.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._threads = 1
+
+    def __reduce__(self) -> tuple:
+        return Home, ()
+
+    def check(self, device: torch.device) -> None:
+        """To be called before any work. Raises SspeError in a forked child that could not do it."""
+        if os.getpid() == self._process:
+            self._threads = max(self._threads, torch.get_num_threads(), cv2.getNumThreads())
+        elif self._threads > 1 or device.type == "cuda":
+            raise SspeError(
+                "The model was loaded before this process was forked off, and the threads or the GPU that it needs "
+                'stayed behind; load it in this process, or start processes with multiprocessing.get_context("spawn").'
+            )
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:

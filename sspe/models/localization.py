@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from sspe.models.calibration import Calibration, Seen, evidence_of
-from sspe.models.device import autocast, fix_for_inference
+from sspe.models.device import Home, autocast, fix_for_inference
 from sspe.models.networks import create_network
 from sspe.models.search_fit import SearchFit
 from sspe.phrases.naming import bare_names, things_named
@@ -127,6 +127,7 @@ class LocalizationModel(nn.Module):
             features, text_encoder.feature_size, settings.network, named=bool(settings.detector.boxes)
         )
         self.precision = "float32"
+        self.home = Home()
         self.calibration: Calibration | None = None  # fitted after training
         self.search: SearchFit | None = None  # fitted with it
 
@@ -144,6 +145,7 @@ class LocalizationModel(nn.Module):
 
     def propose(self, photo: np.ndarray, side_by_side: bool = False) -> Proposals:
         """The proposals of a photo (H, W, 3) uint8 RGB, in its pixels; see :func:`sspe.vision.proposals.propose`."""
+        self.home.check(self.device)
         return propose(photo, self.edge_boxes, self.detector, side_by_side)
 
     @torch.inference_mode()
@@ -153,6 +155,7 @@ class LocalizationModel(nn.Module):
         ``detections``, in pixels as well, are what the model's detector found in the photo; None: it is asked now.
         A model without a detector takes none.
         """
+        self.home.check(self.device)
         with autocast(self.device, self.precision):
             features = self.regions.encode(photo, boxes)
         if self.detector is not None and detections is None:
@@ -185,6 +188,7 @@ class LocalizationModel(nn.Module):
         the context by itself misleads as often as it helps, and the mean does better than either. A phrase without
         a known word has an embedding, too: it matches nothing in particular.
         """
+        self.home.check(self.device)
         twice = contexts is not None and self.text_encoder.context
         texts = [*phrases, *phrases] if twice else phrases
         features = self.text_encoder.encode(texts, [ALONE] * len(phrases) + list(contexts) if twice else None)

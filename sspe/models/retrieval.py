@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sspe.models.device import autocast, fix_for_inference
+from sspe.models.device import Home, autocast, fix_for_inference
 from sspe.models.networks import create_network
 from sspe.settings import RetrievalModelSettings
 from sspe.text.encoders import TextEncoder
@@ -59,6 +59,7 @@ class RetrievalModel(nn.Module):
         self.photos = PhotoEncoder(settings.photos, pretrained)
         self.network = create_network(self.photos.feature_size, text_encoder.feature_size, settings.network)
         self.precision = "float32"
+        self.home = Home()
         self.bank: Bank | None = None  # made after training
 
     @property
@@ -76,6 +77,7 @@ class RetrievalModel(nn.Module):
     @torch.inference_mode()
     def embed_photos(self, photos: Iterable[np.ndarray]) -> torch.Tensor:
         """Embeddings (N, E) of N photos (H, W, 3) uint8 RGB, read a few at a time."""
+        self.home.check(self.device)
         parts, waiting = [], iter(photos)
         with autocast(self.device, self.precision):
             while batch := list(islice(waiting, PHOTOS)):
@@ -85,6 +87,7 @@ class RetrievalModel(nn.Module):
     @torch.inference_mode()
     def embed_sentences(self, sentences: Sequence[str]) -> torch.Tensor:
         """Embeddings (M, E) of M sentences. One without a known word matches nothing in particular."""
+        self.home.check(self.device)
         parts = [sentences[i : i + SENTENCES] for i in range(0, len(sentences), SENTENCES)]
         embedded = [self.embed_text_features(self.text_encoder.encode(part)) for part in parts]
         return torch.cat(embedded) if embedded else self._none()

@@ -1,10 +1,13 @@
 """Where a network runs and how precisely: what the hardware lacks is not picked."""
 
+import os
+import pickle
+
 import pytest
 import torch
 
 from sspe.errors import SspeError
-from sspe.models.device import pick_device, pick_precision
+from sspe.models.device import Home, pick_device, pick_precision
 
 
 @pytest.mark.parametrize(("capability", "picked"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
@@ -54,3 +57,29 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
     assert pick_device("auto").type == "cpu"
     with pytest.raises(SspeError, match="cuda was asked for and torch finds 0 CUDA GPUs"):
         pick_device("cuda")
+
+
+def test_a_network_is_at_home_in_one_process(monkeypatch):
+    cpu, home = torch.device("cpu"), Home()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    home.check(cpu)
+    there = pickle.dumps(home)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # set in the child, which helps nothing
+    with pytest.raises(SspeError, match=r'forked off.*load it in this process, or start .*get_context\("spawn"\)'):
+        home.check(cpu)
+    pickle.loads(there).check(cpu)  # sent to a spawned process
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_network_of_one_thread_works_in_a_forked_process_but_for_one_on_a_gpu(monkeypatch, device):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr("cv2.getNumThreads", lambda: 1)
+    home = Home()
+    home.check(torch.device(device))
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    if device == "cpu":
+        home.check(torch.device(device))
+    else:
+        with pytest.raises(SspeError, match="the GPU that it needs stayed behind"):
+            home.check(torch.device(device))
