@@ -1,14 +1,12 @@
 """The loss of sspe beside the released one: python benchmarks/reference_loss.py
 
 The authors' released code trains image-sentence retrieval with equations (1), (2) and (4) on batches of photos with two
-sentences each. Below stands that algorithm, restated with nothing copied; beside it runs
-sspe.models.losses on the same embeddings. Printed are, for each number of pairs, the largest difference of value
-and of gradient over the terms, and the time and memory of a step of each, forwards and backwards.
+sentences each. Below stands that algorithm, restated with nothing copied; beside it runs sspe.models.losses with the
+settings of the recipe "released" on the same embeddings. Printed are, for each number of pairs, the largest difference
+of value and of gradient over the terms, and the time and memory of a step of each, forwards and backwards.
 
-Where the two differ by design: the released terms are means over the pairs *and* the K negatives of each, ours sums
-over the K; and of several sentences of a photo the released (4) takes the farthest as the one positive, ours takes
-every one, which with two sentences is the same. Run it on a machine that does nothing else; without a GPU, on Linux,
-whose kernel counts the memory.
+The released terms are means over the pairs *and* the K negatives of each, ours sums over the K: an equal factor of all.
+Run it on a machine that does nothing else; without a GPU, on Linux, whose kernel counts the memory.
 """
 
 from __future__ import annotations
@@ -18,22 +16,23 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 
 from sspe.models.losses import Matches, structure_preserving_loss
-from sspe.settings import LossSettings
+from sspe.training.recipes import RECIPES
 
-SENTENCES = 2  # of each photo in a batch
 EMBEDDING = 512
-MARGIN, TOP_K = 0.05, 10
-WEIGHTS = {"region_anchor": 1.0, "phrase_anchor": 1.5, "phrase_structure": 0.05}  # (1), (2), (4); (3) has none
+RELEASED = RECIPES["retrieval"]["released"]
+LOSS = RELEASED.loss.terms
+TERMS = ("region_anchor", "phrase_anchor", "phrase_structure")  # (1), (2), (4); the weight of (3) is 0
 
 
 def released_terms(
-    x: torch.Tensor, y: torch.Tensor, margin: float = MARGIN, top_k: int = TOP_K
+    x: torch.Tensor, y: torch.Tensor, margin: float = LOSS.margin, top_k: int = LOSS.top_k
 ) -> dict[str, torch.Tensor]:
     """The three terms of the released code, by the names of our settings.
 
@@ -73,61 +72,58 @@ def euclidean(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def released_loss(x: torch.Tensor, y: torch.Tensor, _: Matches) -> torch.Tensor:
     """The released weighted sum."""
-    return sum(WEIGHTS[name] * term for name, term in released_terms(x, y).items())
+    return sum(getattr(LOSS, name) * term for name, term in released_terms(x, y).items())
 
 
 def our_loss(x: torch.Tensor, y: torch.Tensor, matches: Matches) -> torch.Tensor:
     """The same by sspe, whose terms are sums over the K negatives."""
-    return structure_preserving_loss(x, y, matches, our_settings(WEIGHTS))["loss"] / TOP_K
+    return structure_preserving_loss(x, y, matches, LOSS)["loss"] / LOSS.top_k
 
 
-def our_settings(weights: dict[str, float]) -> LossSettings:
-    """The released margin and K, and these weights of ours; every other term is left out."""
-    others = {"region_anchor": 0.0, "phrase_anchor": 0.0, "phrase_structure": 0.0, "region_structure": 0.0}
-    return LossSettings(margin=MARGIN, top_k=TOP_K, same_photo=0.0, **others | weights)
-
-
-def make_batch(pairs: int, seed: int = 0, device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor, Matches]:
-    """Raw embeddings (N, E) and (pairs, E) that need a gradient, and who matches whom.
+def make_batch(
+    pairs: int, device: str = "cpu", sentences: int = RELEASED.sentences
+) -> tuple[torch.Tensor, torch.Tensor, Matches]:
+    """Raw embeddings (N, E) and (pairs, E) that need a gradient, and who matches whom; so many ``sentences`` per photo.
 
     A sentence lies little nearer to its photo than to others, so that most triplets violate the margin.
     """
-    made = torch.Generator().manual_seed(seed)
-    photos = torch.randn(pairs // SENTENCES, EMBEDDING, generator=made)
-    sentences = photos.repeat_interleave(SENTENCES, 0) + 30 * torch.randn(pairs, EMBEDDING, generator=made)
-    own = torch.eye(len(photos), dtype=torch.bool).repeat_interleave(SENTENCES, 0).to(device)
+    made = torch.Generator().manual_seed(0)
+    x = torch.randn(pairs // sentences, EMBEDDING, generator=made)
+    y = x.repeat_interleave(sentences, 0) + 30 * torch.randn(pairs, EMBEDDING, generator=made)
+    own = torch.eye(len(x), dtype=torch.bool).repeat_interleave(sentences, 0).to(device)
     words = torch.eye(pairs, dtype=torch.bool, device=device)
-    leaves = (each.to(device).requires_grad_() for each in (photos, sentences))
-    return *leaves, Matches(own, ~own, own, words)
+    return x.to(device).requires_grad_(), y.to(device).requires_grad_(), Matches(own, ~own, own, words)
 
 
-def differences(pairs: int, device: str = "cpu") -> dict[str, tuple[float, float, float]]:
-    """Of each term: the released value, the difference of ours, and the largest difference of their gradients.
+def differences(
+    pairs: int, device: str = "cpu", sentences: int = RELEASED.sentences
+) -> dict[str, tuple[float, float, float]]:
+    """Of each term: the released value, how far ours is from it, and the largest difference of their gradients.
 
-    Relative to the value, and to the largest entry of the gradient.
+    Differences are relative to the value and to the largest entry of the gradient.
     """
     found = {}
-    a, b, matches = make_batch(pairs, device=device)
-    for name in WEIGHTS:
+    a, b, matches = make_batch(pairs, device, sentences)
+    for name in TERMS:
+        alone = replace(LOSS, **{other: float(other == name) for other in TERMS})
         values, gradients = [], []
         for ours in (False, True):
             x, y = functional.normalize(a, dim=1), functional.normalize(b, dim=1)
             if ours:
-                value = structure_preserving_loss(x, y, matches, our_settings({name: 1.0}))["loss"] / TOP_K
+                value = structure_preserving_loss(x, y, matches, alone)["loss"] / LOSS.top_k
             else:
                 value = released_terms(x, y)[name]
-            grads = torch.autograd.grad(value, (a, b), allow_unused=True)
+            parts = torch.autograd.grad(value, (a, b), allow_unused=True)
             values.append(value.item())
-            gradients.append(torch.cat([g.flatten() for g in grads if g is not None]))
-        largest = gradients[0].abs().max().item()
-        off = (gradients[0] - gradients[1]).abs().max().item()
-        found[name] = values[0], abs(values[1] - values[0]) / values[0], off / largest
+            gradients.append(torch.cat([part.flatten() for part in parts if part is not None]))
+        off = (gradients[0] - gradients[1]).abs().max() / gradients[0].abs().max()
+        found[name] = values[0], abs(values[1] - values[0]) / values[0], off.item()
     return found
 
 
 def cost(loss: Callable, pairs: int, device: str, repeats: int) -> tuple[float, float]:
     """Median milliseconds of a step, and the megabytes it adds at most to what the process holds."""
-    a, b, matches = make_batch(pairs, device=device)
+    a, b, matches = make_batch(pairs, device)
     cuda = device.startswith("cuda")
 
     def step() -> float:

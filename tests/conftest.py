@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from sspe.models.retrieval import RetrievalModel
 
 WORDS = ("a", "the", "man", "woman", "dog", "ball", "box", "car", "hat", "red", "green", "blue", "striped", "large")
-LONG = ("browser", "benchmarks", "training", "docs")  # folders
+LONG = ("benchmarks", "training", "docs", "browser")  # folders
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long tests come first, so that no worker begins one when the others are done."""
-    items.sort(key=lambda item: item.path.parent.name not in LONG)
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path.parent.name not in LONG))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -165,6 +165,16 @@ def few_words(monkeypatch) -> None:
     words = "a the two man woman dog bird fish car bus boat ball box star ring red green blue yellow grass sand".split()
     vectors = np.random.default_rng(0).normal(size=(len(words), 50)).astype(np.float32)
     monkeypatch.setattr("sspe.text.words.glove", lambda: WordVectors(tuple(words), vectors))
+
+
+@pytest.fixture
+def plain_curves(monkeypatch) -> None:
+    """A run writes its epochs' numbers in place of its curves, which take longer to draw than a tiny run trains."""
+
+    def write_numbers(rows, path):
+        path.write_text(" ".join(str(row["epoch"]) for row in rows))
+
+    monkeypatch.setattr("sspe.training.loop.draw_curves", write_numbers)
 
 
 @pytest.fixture

@@ -220,7 +220,8 @@ def _train_epochs(task: Task, recipe: Recipe, data: TrainingData, run: Run) -> N
         if value > progress.best:
             progress.best = value
             save_checkpoint(task.model, run.best_checkpoint, _about(recipe, data, run, progress.epoch, figures))
-        write_log(progress.rows, run.output)
+        write_log(progress.rows, run.output / "log.csv")
+        draw_curves(progress.rows, run.output / "curves.png")
         optimiser, schedule = task.optimiser(progress.epoch)
         _save_state(task, run, progress, optimiser, schedule, began_with)
 
@@ -303,12 +304,16 @@ def _restore(task: Task, run: Run, began_with: dict) -> tuple[Progress, Optimize
     return progress, optimiser, schedule
 
 
-def write_log(rows: Sequence[dict], folder: Path) -> None:
-    """Write log.csv, one row per epoch, and curves.png, the loss and the first watched figure; at least one row."""
-    with written(folder / "log.csv") as temporary, temporary.open("w", newline="") as out:
+def write_log(rows: Sequence[dict], path: Path) -> None:
+    """Write a CSV file, one row per epoch; at least one."""
+    with written(path) as temporary, temporary.open("w", newline="") as out:
         writer = csv.DictWriter(out, rows[0])
         writer.writeheader()
         writer.writerows(rows)
+
+
+def draw_curves(rows: Sequence[dict], path: Path) -> None:
+    """Draw the loss and the first watched figure of the epochs done, at least one, into a PNG file."""
     watched = next(name for name in rows[0] if name.startswith("watched_"))
     figure = _matplotlib().Figure(figsize=(8, 3))
     margins = {"left": 0.06, "right": 0.98, "bottom": 0.16, "top": 0.9}  # by hand: a layout takes twice the drawing
@@ -316,7 +321,7 @@ def write_log(rows: Sequence[dict], folder: Path) -> None:
         axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker="o")
         axes.set(xlabel="epoch", title=name.replace("_", " "))
         axes.grid(alpha=0.3)
-    with written(folder / "curves.png") as temporary:
+    with written(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
 

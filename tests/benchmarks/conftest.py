@@ -13,7 +13,7 @@ TINY = {ablation: ("6", "3", LOCALIZATION), ablation_retrieval: ("8", "4", RETRI
 
 
 @pytest.fixture
-def run(few_words, scenes, vectors, tmp_path) -> Callable[..., int]:
+def run(plain_curves, few_words, scenes, vectors, tmp_path) -> Callable[..., int]:
     """run(ablation or ablation_retrieval, *more) -> the exit code; its runs are in ``tmp_path / "runs"``."""
 
     def run(table, *more: str) -> int:

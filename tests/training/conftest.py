@@ -16,6 +16,11 @@ TINY_RETRIEVAL = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def no_drawing(plain_curves) -> None:
+    """No run of this folder draws its curves."""
+
+
 @pytest.fixture
 def train(scenes):
     """train(output, *changes, name="synthetic", data=scenes, **options) -> the measures of a tiny run."""

@@ -7,13 +7,15 @@ import json
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sspe.checkpoint import load_checkpoint
 from sspe.errors import CheckpointError, SspeError
 from sspe.files import locked
-from sspe.training.loop import open_run, train_epochs, write_measures
+from sspe.training.loop import draw_curves, open_run, train_epochs, write_measures
 from sspe.training.recipes import LocalizationRecipe
 
 RECIPE = LocalizationRecipe("tiny", epochs=3)
@@ -109,7 +111,17 @@ def test_a_run_descends_and_keeps_the_best_epoch(train, tmp_path):
     about = load_checkpoint(tmp_path / "run" / "best.safetensors")[1]
     assert (about["epoch"], about["recipe"], about["data"], about["train_photos"]) == (2, "tiny", "numbers", 3)
     assert about["watched_val"] == {"goodness": 0.5, "other": 0.1} and about["settings"]["epochs"] == 3
-    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "run" / "curves.png").read_text() == "1 2 3"  # what is drawn, see plain_curves
+
+
+def test_the_curves_are_a_picture(tmp_path):
+    rows = [{"epoch": epoch, "loss": 1 / epoch, "watched_goodness": epoch / 10} for epoch in (1, 2)]
+    draw_curves(rows, tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.format == "PNG" and picture.width > 2 * picture.height
+        drawn = np.asarray(picture.convert("L"))
+    left, right = np.hsplit(drawn, 2)
+    assert (left < 128).sum() > 100 and (right < 128).sum() > 100  # a curve, a frame and words in either half
 
 
 def test_a_resumed_run_is_the_undisturbed_run(train, tmp_path):
