@@ -2,7 +2,13 @@
 
 
 class SspeError(Exception):
-    """Base of every error that is the input's fault, not the program's; users are shown its text alone."""
+    """Base of every error that is the input's fault, not the program's; users are shown its text alone.
+
+    What it quotes of the input may hold line breaks and signs that steer a terminal: its text has spaces for them.
+    """
+
+    def __str__(self) -> str:
+        return "".join(char if char.isprintable() else " " for char in super().__str__())
 
 
 class PhotoError(SspeError):

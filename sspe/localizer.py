@@ -16,7 +16,7 @@ from sspe.checkpoint import find_checkpoint, identity, load_checkpoint
 from sspe.errors import PhotoError, SspeError
 from sspe.models.answering import answer
 from sspe.phrases.asked import Asked, ask
-from sspe.phrases.chunker import Phrase, extract_phrases
+from sspe.phrases.chunker import Phrase, check_length, extract_phrases
 from sspe.phrases.queries import description_in
 from sspe.phrases.sought import sought_in
 from sspe.results import Candidate, Localization, LocalizedPhrase
@@ -62,6 +62,7 @@ class PhotoView:
         """
         if not phrase.strip():
             raise SspeError("The phrase is empty; name something to look for, such as “an orange hat”.")
+        check_length(phrase)
         sought = sought_in(phrase)
         alone = replace(sought, start=0, end=len(sought.text))
         found = self.localizer.ground(self, sought.text, [alone], top_k).phrases[0]
@@ -145,8 +146,8 @@ class Localizer:
             nothing can be said: ``known`` is False and ``present`` None.
 
         Raises:
-            SspeError: the sentence is empty, a phrase is not a span of it, ``top_k`` is below 1, or the view is
-                another localizer's.
+            SspeError: the sentence is empty or of more than 5,000 characters, a phrase is not a span of it, ``top_k``
+                is below 1, or the view is another localizer's.
         """
         self._check_view(view)
         _checked_sentence(sentence)
@@ -306,6 +307,7 @@ def _paired(photos: Iterable[PhotoSource], sentences: Iterable[str]) -> Iterator
 def _checked_sentence(sentence: str) -> None:
     if not sentence.strip():
         raise SspeError("The sentence is empty; describe something in the photo, such as “a man in a red hat”.")
+    check_length(sentence)
 
 
 def _check_spans(sentence: str, phrases: Sequence[Phrase]) -> None:

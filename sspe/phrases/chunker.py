@@ -41,6 +41,7 @@ class Phrase:
     negated: bool = False
 
 
+MAX_CHARACTERS = 5_000  # of a sentence, for those who check: a second's work where it is the worst that one can write
 MAX_TOKENS = 100  # chunked at once; longer sentences are cut where no phrase can run across
 
 _NO_THINGS = frozenset("am are be do does go has have help is open see show start stop try".split())
@@ -93,6 +94,14 @@ def extract_phrases(sentence: str, pronouns: bool = True) -> list[Phrase]:
             text = sentence[start:stop]
             phrases.append(Phrase(text, start, stop, head_of(text), negated))
     return phrases
+
+
+def check_length(sentence: str) -> None:
+    """Raise SspeError for a sentence of more than MAX_CHARACTERS, which would keep a program busy for minutes."""
+    if len(sentence) > MAX_CHARACTERS:
+        raise SspeError(
+            f"The sentence has {len(sentence):,} characters and the limit is {MAX_CHARACTERS:,}; give it in parts."
+        )
 
 
 def phrases_at(sentence: str, spans: Sequence[Sequence[int]]) -> list[Phrase]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sspe.errors import SspeError
-from sspe.phrases.chunker import extract_phrases
+from sspe.phrases.chunker import check_length, extract_phrases
 from sspe.phrases.queries import description_in
 from sspe.phrases.sought import sought_in
 from sspe.text.context import ALONE, Context
@@ -29,7 +29,7 @@ def asked_in(phrases: str | Sequence[str], without: str | Sequence[str] = ()) ->
     sequence every string is a phrase of its own; a denied one ("no hat") is not to be there.
 
     Raises:
-        SspeError: a phrase is empty, or there is none to be found.
+        SspeError: a phrase is empty or of more than 5,000 characters, or there is none to be found.
     """
     asked = _in_sentence(phrases) if isinstance(phrases, str) else [_alone(phrase) for phrase in phrases]
     asked += [
@@ -58,3 +58,4 @@ def _alone(phrase: str) -> Asked:
 def _check(phrase: str) -> None:
     if not phrase.strip():
         raise SspeError("A phrase of the search is empty; name something to look for, such as “a red umbrella”.")
+    check_length(phrase)

@@ -25,6 +25,9 @@ PHOTO_SUFFIXES = frozenset(
     .heic .heif
 """.split()
 )
+# No others: to read an EPS, PIL runs a program on whatever the file says, and a page reads files of strangers.
+FORMATS = frozenset("AVIF BMP DIB GIF HEIF JPEG JPEG2000 MPO PNG PPM TIFF WEBP".split())
+MAX_SCANS = 200  # of a JPEG; a progressive one has about ten, and each goes over all pixels
 # The brand that stands at 8 to 12 of a file in the container of ISO/IEC 23008-12, for photos that PIL does not open.
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -145,14 +148,16 @@ def _opened(file: Path | io.BytesIO, name: str) -> Image.Image:
     """The picture, not yet decoded; ``name`` for messages. Raises PhotoError."""
     if isinstance(file, Path) and os.path.isdir(file):  # Path.is_dir raises for a name longer than file names may be
         raise PhotoError(f"{name} is a folder, not a photo; give one picture file.")
+    if isinstance(file, Path) and os.path.exists(file) and not os.path.isfile(file):  # a pipe waits for its writer
+        raise PhotoError(f"{name} is a pipe or a device, not a photo; give a picture file, or its bytes.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is stricter and comes next
             try:
-                return Image.open(file)
+                image = _identified(file)
             except UnidentifiedImageError:
                 _prepare_for(file, name)
-                return Image.open(file)
+                image = _identified(file)
     except PhotoError:
         raise
     except FileNotFoundError:
@@ -169,6 +174,23 @@ def _opened(file: Path | io.BytesIO, name: str) -> Image.Image:
         ) from None
     except Exception as error:  # PIL's readers raise nearly anything where a header is damaged
         raise PhotoError(f"{name} could not be read ({_in_a_line(error)}); check the file.") from None
+    if image.format in ("JPEG", "MPO"):
+        scans = (file.read_bytes() if isinstance(file, Path) else file.getvalue()).count(b"\xff\xda")
+        if scans > MAX_SCANS:
+            image.close()
+            raise PhotoError(f"{name} goes over its pixels {scans} times, which no photo does; save it anew.")
+    return image
+
+
+def _identified(file: Path | io.BytesIO) -> Image.Image:
+    """The picture in one of FORMATS; those that PIL loads late are tried second."""
+    Image.preinit()
+    for _ in range(2):
+        try:
+            return Image.open(file, formats=[kind for kind in Image.ID if kind in FORMATS])
+        except UnidentifiedImageError:
+            Image.init()
+    raise UnidentifiedImageError
 
 
 def _in_a_line(error: Exception) -> str:
