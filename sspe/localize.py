@@ -31,7 +31,8 @@ FORMATS = ("json", "jsonl", "coco")
 FIGURES = f"""\
 Each phrase carries the "score" of its box (a cosine, -1 to 1; 0 to 1 with a similarity network) and two probabilities
 (0 to 1; null where the checkpoint was not calibrated, and then left out of COCO): "present", that the photo shows it,
-and "confidence", that its box is right if so. In COCO "score" is their product, and "similarity" the other one.
+and "confidence", that its box is right if so. In COCO "score" is their product, "box_confidence" the second of
+them, and "similarity" the score of the box.
 A phrase with "present" below {PRESENT_THRESHOLD} is probably not there: --draw makes it grey and dashed, --at-least
 {PRESENT_THRESHOLD} leaves it out. A phrase that the sentence denies ("no hat") is looked for all the same, and
 "negated". Where a phrase speaks of several things ("two dogs"), "boxes" has one for each and "box" frames them all;

@@ -198,8 +198,8 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
     photo shows the phrase and the box is right: ``present`` times ``confidence``. It is left out where they are not
     known. ``similarity`` is what a :class:`LocalizedPhrase` calls its score. ``start`` and ``end`` cut the phrase out
     of its image's ``sentence``. ``negated`` is true where the sentence denies the phrase, ``known`` false where the
-    model does not know its word. ``confidence`` and ``present`` are there where they are known, and ``chosen_by`` where
-    words chose.
+    model does not know its word. ``present`` and ``box_confidence`` (a phrase's ``confidence``, a name that FiftyOne
+    wants for itself) are there where they are known, and ``chosen_by`` where words chose.
 
     Every phrase has a box, shown or not; :meth:`Localization.without_doubtful` leaves the doubtful ones out.
 
@@ -215,7 +215,7 @@ def to_coco(localizations: Sequence[Localization], file_names: Sequence[str]) ->
     for localization, file_name in zip(localizations, file_names, strict=True):
         photo = coco.add_photo(file_name, localization.width, localization.height, sentence=localization.sentence)
         for number, phrase in enumerate(localization.phrases):
-            sure = {"confidence": phrase.confidence, "present": phrase.present}
+            sure = {"present": phrase.present, "box_confidence": phrase.confidence}
             about = {
                 **{name: _plain_probability(value) for name, value in sure.items() if value is not None},
                 "phrase": number,

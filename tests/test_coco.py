@@ -52,8 +52,8 @@ def test_a_file_has_all_that_the_format_asks_for(found):
     ]  # fmt: skip
     assert coco["annotations"][1] == {
         "id": 2, "image_id": 1, "category_id": 2, "bbox": [100.0, 40.0, 50.0, 40.5], "area": 2025.0,
-        "segmentation": [], "iscrowd": 0, "score": 0.0412, "similarity": 0.25, "confidence": 0.1235,
-        "present": 0.3333, "phrase": 1, "start": 13, "end": 18, "negated": False, "known": True,
+        "segmentation": [], "iscrowd": 0, "score": 0.0412, "similarity": 0.25, "present": 0.3333,
+        "box_confidence": 0.1235, "phrase": 1, "start": 13, "end": 18, "negated": False, "known": True,
     }  # fmt: skip
     assert [a["category_id"] for a in coco["annotations"]] == [1, 2, 1]
     assert [a["score"] for a in coco["annotations"]] == [0.45, 0.0412, 0.0]
@@ -76,7 +76,7 @@ def test_what_is_not_known_is_left_out(found):
     uncalibrated = replace(dog, confidence=None, present=None)
     annotations = replace(found, phrases=(uncalibrated, replace(uncalibrated, known=False))).to_coco()["annotations"]
     assert [a["known"] for a in annotations] == [True, False]
-    assert not {"score", "confidence", "present"} & {key for annotation in annotations for key in annotation}
+    assert not {"score", "box_confidence", "present"} & {key for annotation in annotations for key in annotation}
 
 
 def test_files_of_several_photos_count_on(found):

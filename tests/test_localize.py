@@ -92,7 +92,8 @@ def test_probabilities_are_printed_where_the_checkpoint_is_calibrated(run, photo
             "jsonl": lambda found: found["phrases"],
             "coco": lambda found: found["annotations"],
         }[output_format](found)
-        assert (phrase["confidence"], phrase["present"]) == (0.75, 0.125)
+        confidence = "box_confidence" if output_format == "coco" else "confidence"
+        assert (phrase[confidence], phrase["present"]) == (0.75, 0.125)
 
 
 def test_help_states_the_threshold(run):
