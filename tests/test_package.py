@@ -22,6 +22,8 @@ else:  # pytest brings it there
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "torchvision", "timm", "cv2", "gradio", "nltk", "spacy", "transformers", "matplotlib", "PIL")
 
+SLOW = ("torchvision", "timm", "nltk", "transformers", "huggingface_hub")  # to import: longer than a photo takes
+
 
 def loaded_by(code: str) -> set[str]:
     """The heavy packages that a fresh Python holds after running the code, which may exit."""
@@ -68,6 +70,16 @@ def test_light_modules_load_nothing_heavy(module):
 
 def test_sentences_need_no_network():
     assert loaded_by("from sspe import extract_phrases") <= {"nltk"}
+
+
+def test_nothing_imports_what_takes_seconds_before_it_is_needed():
+    found = []
+    for path in sorted((ROOT / "sspe").rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found += [f"{path.name}: {name}" for name in names if name.split(".")[0] in SLOW]
+    assert found == []
 
 
 def test_every_exported_name_is_there():

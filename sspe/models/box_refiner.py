@@ -8,7 +8,6 @@ embedding tells what to frame, "a man" or "his hat".
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.ops import generalized_box_iou_loss
 
 LARGEST = 1.0  # change: a side grows or shrinks by a factor of 2.7 at most, and no box jumps farther than its side
 
@@ -57,4 +56,6 @@ def refinement_loss(refined: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Mean of 1 - generalised IoU of boxes (N, 4) with the right ones (N, 4); 0 where there is none."""
     if not len(refined):
         return refined.sum() * 0
+    from torchvision.ops import generalized_box_iou_loss  # in training alone: torchvision takes seconds to import
+
     return generalized_box_iou_loss(refined, right, reduction="mean")

@@ -116,8 +116,8 @@ def _efficientnet_lite(version: int, weights: str | None) -> Backbone:
     return Backbone(
         stages={"stem": [network.conv_stem, network.bn1], **stages, "top": [network.conv_head, network.bn2]},
         cut="stage6",  # stage5 ends at stride 16 with 112 channels; stage6 halves the map again
-        map_size=network.feature_info[3]["num_chs"],
-        feature_size=network.num_features,
+        map_size=network.blocks[4][-1].conv_pwl.out_channels,
+        feature_size=network.conv_head.out_channels,
         mean=(127.0, 127.0, 127.0),
         std=(128.0, 128.0, 128.0),
     )

@@ -66,11 +66,10 @@ def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> np.nda
     A box goes when a better one overlaps it by more than ``threshold`` (intersection over union).
     """
     import torch
-    from torchvision.ops import nms as torchvision_nms
 
-    kept = torchvision_nms(
-        torch.as_tensor(boxes, dtype=torch.float32), torch.as_tensor(scores, dtype=torch.float32), threshold
-    )
+    from sspe.vision.compiled_ops import nms
+
+    kept = nms(torch.as_tensor(boxes, dtype=torch.float32), torch.as_tensor(scores, dtype=torch.float32), threshold)
     return kept.numpy()
 
 

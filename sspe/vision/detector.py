@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.ops import batched_nms
 
 from sspe.errors import CheckpointError
 from sspe.files import DETECTOR_FILE, SHIPPED, settings_key
 from sspe.settings import DetectorSettings
+from sspe.vision.compiled_ops import nms_by_kind
 from sspe.vision.detections import THINGS, Detections
 from sspe.vision.weights import weights_key
 
@@ -121,7 +121,7 @@ class Detector(nn.Module):
         best, thing = scores[0].max(dim=1)
         seen = best >= self.settings.least
         scores, boxes, best, thing = scores[0][seen], boxes[0][seen], best[seen], thing[seen]
-        kept = batched_nms(boxes, best, thing, self.settings.overlap)[:MOST]
+        kept = nms_by_kind(boxes, best, thing, self.settings.overlap)[:MOST]
         frame = np.array([width, height, width, height], np.float32)
         return Detections(boxes[kept].cpu().numpy() / SIDE * frame, scores[kept].cpu().numpy(), anywhere.cpu().numpy())
 

@@ -5,10 +5,27 @@ and a shift per channel, so the convolution can do both: fewer passes over memor
 """
 
 import torch
-from timm.layers import get_same_padding
-from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 from torch.nn import functional
+
+
+class SamePaddedConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's padding "SAME": an output side is the input's by the stride, rounded up."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride))."""
+        x, padding = same_padded(x, self)
+        return functional.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+def same_padded(x: torch.Tensor, conv: nn.Conv2d) -> tuple[torch.Tensor, tuple[int, int]]:
+    """The input of a convolution with the padding "SAME", and what the convolution is to pad at both ends itself."""
+    sides = zip(x.shape[2:], conv.kernel_size, conv.stride, conv.dilation, strict=True)
+    rows, columns = (max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0) for n, k, s, d in sides)
+    if rows % 2 == columns % 2 == 0:
+        return x, (rows // 2, columns // 2)  # without a copy
+    ends = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)  # the odd one goes to the end
+    return functional.pad(x, ends), (0, 0)
 
 
 class FoldedConv2d(nn.Conv2d):
@@ -40,7 +57,7 @@ class FoldedConv2d(nn.Conv2d):
         if conv.bias is not None:
             shift = shift + conv.bias.detach() * scale
         folded.bias = nn.Parameter(shift)
-        folded.same_padding = isinstance(conv, Conv2dSame)
+        folded.same_padding = isinstance(conv, SamePaddedConv2d)
         folded.register_buffer("scale", scale.view(-1, 1, 1, 1), persistent=False)
         return folded
 
@@ -55,11 +72,7 @@ class FoldedConv2d(nn.Conv2d):
         """(N, C_in, H, W) -> (N, C_out, H', W')."""
         padding = self.padding
         if self.same_padding:
-            rows, columns = self._missing(x)
-            if rows % 2 or columns % 2:  # TensorFlow's padding: the odd row and column go to the end
-                x = functional.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-            else:  # the convolution pads both ends alike by itself, without a copy
-                padding = (rows // 2, columns // 2)
+            x, padding = same_padded(x, self)
         weight = self.weight if self.scale is None else self.weight * self.scale
         if self.groups > 1 and x.device.type == "cpu" and torch.is_grad_enabled():
             # Gradients of a depthwise convolution are several times slower in a CPU's bfloat16 than in float32.
@@ -72,16 +85,11 @@ class FoldedConv2d(nn.Conv2d):
     ) -> torch.Tensor:
         return functional.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
 
-    def _missing(self, x: torch.Tensor) -> list[int]:
-        """Rows and columns to add, so that a side of the output is one of the input by the stride, rounded up."""
-        settings = zip(x.shape[2:], self.kernel_size, self.stride, self.dilation, strict=True)
-        return [get_same_padding(side, kernel, stride, dilation) for side, kernel, stride, dilation in settings]
-
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Fold every batch norm of a network into the convolution registered just before it, in place; return the network.
 
-    A batch norm that carries its activation (timm's ``BatchNormAct2d``) leaves the activation behind.
+    A batch norm that carries its activation as ``act`` leaves the activation behind.
     """
     for module in network.modules():
         previous = None

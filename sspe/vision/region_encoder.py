@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.ops import roi_align, roi_pool
 
 from sspe.settings import REGION_MODES, RegionSettings
 from sspe.vision.backbones import BackboneEncoder, create_backbone
 from sspe.vision.boxes import scale
+from sspe.vision.compiled_ops import roi_align, roi_pool
 from sspe.vision.photo import squeeze
 
 
@@ -82,12 +82,8 @@ class RegionEncoder(BackboneEncoder):
         side, window = self.settings.side, self.settings.window
         # In float32: bfloat16 would round the corners to 2 pixels, and RoIAlign computes in float32 anyway.
         pixels = [b.float() * side for b in boxes]
-        if self.max_pooled:
-            windows = roi_pool(maps.float(), pixels, window, spatial_scale=1 / self.stride)
-        else:
-            windows = roi_align(
-                maps.float(), pixels, window, spatial_scale=1 / self.stride, sampling_ratio=2, aligned=True
-            )
+        cut = roi_pool if self.max_pooled else roi_align
+        windows = cut(maps.float(), pixels, window, 1 / self.stride)
         return windows.to(maps.dtype).contiguous(memory_format=torch.channels_last)
 
     def _around(self, maps: torch.Tensor, boxes: Sequence[torch.Tensor]) -> list[torch.Tensor]:

