@@ -323,27 +323,22 @@ def test_wrong_usage(capsys):
     assert error.value.code == 2 and "usage: sspe localize" in capsys.readouterr().err
 
 
-def command(*arguments, **settings):
-    """`python -m sspe localize` in a process of its own."""
-    line = [sys.executable, "-m", "sspe", "localize", *map(str, arguments)]
-    environment = {**os.environ, **settings.pop("environment", {})}
-    return subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
-
-
-def test_as_a_process_whose_terminal_knows_no_such_letters(checkpoint, photos, tmp_path):
+def test_a_terminal_that_knows_no_such_letters(checkpoint, photos, tmp_path, monkeypatch, capsys):
     odd = tmp_path / os.fsdecode(b"\xff\xc3.jpg")  # no valid UTF-8
     odd.write_bytes(photos[0].read_bytes())
-    options = ["--checkpoint", checkpoint, "--device", "cpu"]
-    process = command(*options, odd, SENTENCE, environment={"PYTHONIOENCODING": "ascii"})
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, b"")
-    (found,) = json.loads(out)
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding="ascii"))
+    assert main(["--checkpoint", str(checkpoint), "--device", "cpu", str(odd), SENTENCE]) == 0
+    (found,) = json.loads(terminal.getvalue())
+    assert capsys.readouterr().err == ""
     assert found["photo"] == str(odd) and [phrase["text"] for phrase in found["phrases"]] == TEXTS
 
 
 def test_as_a_process_whose_reader_leaves(checkpoint, photos):
-    process = command("--checkpoint", checkpoint, "--device", "cpu", *photos[:6], SENTENCE, "--format", "jsonl")
-    process.stdout.close()
-    err = process.stderr.read().decode()
-    assert process.wait(timeout=120) == 1
+    line = [sys.executable, "-m", "sspe", "localize", "--checkpoint", checkpoint, "--device", "cpu"]
+    line += [*photos[:2], SENTENCE, "--format", "jsonl"]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        err = process.stderr.read().decode()
+        assert process.wait(timeout=120) == 1
     assert "Traceback" not in err and "Exception" not in err

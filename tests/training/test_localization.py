@@ -219,6 +219,7 @@ def test_a_frozen_backbone_keeps_its_weights(train, tmp_path):
     assert all(torch.equal(tensor.half(), made[f"regions.{name}"]) for name, tensor in published.items())
 
 
+@pytest.mark.slow
 def test_the_papers_recipe_finishes(train, tmp_path):
     """With random weights and everything small; most of the seconds are VGG's."""
     changes = ["regions.weights=random", "proposals.count=12", "batch=2", "text.centres=3", "text.pca=16", "epochs=1"]

@@ -183,7 +183,9 @@ def test_what_is_for_retrieval_alone(train, tmp_path):
         "loss.photo_structure=0.1 text.encoder=tfidf",
         "text.encoder=hglmm text.centres=3 text.pca=16",
         "photos.views=crops photos.side=32",
-        "photos.views=one photos.backbone=vgg16 photos.weights=random photos.side=32",
+        pytest.param(
+            "photos.views=one photos.backbone=vgg16 photos.weights=random photos.side=32", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_each_variant_is_a_setting(train_retrieval, tmp_path, changes):

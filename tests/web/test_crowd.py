@@ -55,8 +55,8 @@ def test_everyone_gets_his_own_answer(asked):
 
 def test_one_too_many_is_told_so(asked):
     with served(build_app(FakeLocalizer(delay=0.5)).queue(max_size=2)) as url:
-        answers = ask_all(url, asked)
+        answers = ask_all(url, asked[:8])
     busy = [answer for answer in answers if isinstance(answer, str)]
     assert busy and all("Queue is full" in told for told in busy)
-    served_ones = [(q, a) for q, a in zip(asked, answers, strict=True) if isinstance(a, dict)]
+    served_ones = [(q, a) for q, a in zip(asked[:8], answers, strict=True) if isinstance(a, dict)]
     assert served_ones and all(right(q, a) for q, a in served_ones)
