@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
@@ -167,6 +168,8 @@ class LocalizationTask:
             features = batch.features  # (R, D)
             if features is None:
                 features = self.model.regions(batch.squeezed, batch.regions)
+            elif self.recipe.unseen:
+                features = self._partly_seen(features)
             if batch.things is not None:
                 features = torch.cat([features, batch.things], dim=1)
             x, y = network(features, self._read(batch.phrases))  # (R, E), (P, E)
@@ -209,6 +212,11 @@ class LocalizationTask:
             unread = torch.rand(len(rows), 1).to(features.device) < self.recipe.unread
             features[:, self.data.text_encoder.last_columns] *= ~unread
         return features
+
+    def _partly_seen(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (R, D) with some numbers of their appearance set to 0, the others raised; geometry stays."""
+        shown = self.model.regions.appearance_size
+        return torch.cat([functional.dropout(features[:, :shown], self.recipe.unseen), features[:, shown:]], dim=1)
 
     def _named(
         self, y: torch.Tensor, x: torch.Tensor, rows: torch.Tensor | np.ndarray, things: torch.Tensor | None

@@ -83,6 +83,12 @@ class LocalizationRecipe(_Recipe):
         at_least=0,
         at_most=1,
     )
+    unseen: float = setting(
+        0.0,
+        "share of the numbers of frozen features set to 0 at random: photos are less known by heart",
+        at_least=0,
+        at_most=0.9,
+    )
     things: int = setting(0, "detected things per photo and step, shown by their names", at_least=0)
     sure_thing: float = setting(0.5, "least score of a detected thing that is shown", at_least=0, at_most=1)
     flip: bool = setting(True, "mirror half the photos whose sentences say neither left nor right")
@@ -122,6 +128,8 @@ class LocalizationRecipe(_Recipe):
             raise SspeError("Crops have no surroundings: with regions.mode=crops set regions.surroundings=0.")
         if self.things and not self.detector.boxes:
             raise SspeError("Things are shown by name where a detector finds them: set detector.boxes, or things=0.")
+        if self.fine_tune and self.unseen:
+            raise SspeError("Numbers of frozen features are left out: set fine_tune=false, or unseen=0.")
         if self.fine_tune and self.regions.mode == "crops":
             raise SspeError("Crops are not fine-tuned: set fine_tune=false, or regions.mode=roi.")
 

@@ -30,7 +30,8 @@ class RegionEncoder(BackboneEncoder):
         self.settings = settings
         self.stride, self.max_pooled = backbone.stride, backbone.max_pooled
         self.around = _Surroundings(backbone.map_size, settings) if settings.surroundings else None
-        self.feature_size = backbone.feature_size + settings.surroundings + (5 if settings.geometry else 0)
+        self.appearance_size = backbone.feature_size + settings.surroundings
+        self.feature_size = self.appearance_size + (5 if settings.geometry else 0)
 
     def forward(self, squeezed: torch.Tensor, boxes: Sequence[torch.Tensor]) -> torch.Tensor:
         """Features of all boxes of a batch of photos, with gradients (mode "roi").

@@ -219,6 +219,21 @@ def test_a_frozen_backbone_keeps_its_weights(train, tmp_path):
     assert all(torch.equal(tensor.half(), made[f"regions.{name}"]) for name, tensor in published.items())
 
 
+def test_numbers_of_frozen_features_are_left_out(train, tmp_path, monkeypatch):
+    from sspe.models.two_branch import TwoBranchNetwork
+
+    seen, forward = [], TwoBranchNetwork.forward
+
+    def watched(network, x, y):
+        seen.append(x.detach().clone())
+        return forward(network, x, y)
+
+    monkeypatch.setattr(TwoBranchNetwork, "forward", watched)
+    train(tmp_path, "epochs=1", "unseen=0.9", name="frozen", limit=4, val_limit=2)
+    appearance, geometry = torch.cat(seen).split([torch.cat(seen).shape[1] - 5, 5], dim=1)
+    assert 0.9 < (appearance == 0).float().mean() < 1 and (geometry[:, 4] > 0).all()  # without it 0.6 are zero
+
+
 @pytest.mark.slow
 def test_the_papers_recipe_finishes(train, tmp_path):
     """With random weights and everything small; most of the seconds are VGG's."""

@@ -139,6 +139,7 @@ def test_runs_that_read_the_same_data_are_known():
         ("margin=0.2", "no setting 'margin'; 'margin' must be one of alone, backbone_lr, bare, batch"),
         ("name=mine", "no setting 'name'"),
         ("regions.mode=crops", "with regions.mode=crops set regions.surroundings=0"),
+        ("unseen=0.1", "set fine_tune=false, or unseen=0"),
         ("things=2", "Things are shown by name where a detector finds them: set detector.boxes, or things=0"),
         ("regions.mode=crops regions.surroundings=0", "Crops are not fine-tuned: set fine_tune=false"),
         ("negative_iou=0.9", "negative_iou is 0.9 and positive_iou is 0.6"),
