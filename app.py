@@ -20,11 +20,14 @@ def main() -> None:
     parser.add_argument("--collection", metavar="DIR", help="photos to search: a folder that was indexed, or its index")
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as tools for agents, too")
     options = parser.parse_args()
+    print("Starting the page: loading the model and the interface takes a few seconds.", flush=True)
     mcp = options.mcp or os.environ.get("SSPE_MCP", "0") not in ("", "0")
     try:
         if mcp:
             import_extra("mcp", "mcp", "A tool for agents")
+        from sspe.web.example_answers import ExampleAnswers
         from sspe.web.page import build_app, launch_settings
+        from sspe.web.service import LocalizeService
         from sspe.web.shelves import Shelves
     except MissingPackageError as error:
         sys.exit(str(error))
@@ -35,13 +38,16 @@ def main() -> None:
         localizer = Localizer.from_pretrained(os.environ.get("SSPE_CHECKPOINT") or None)
         collection = Collection.open(options.collection, localizer) if options.collection else None
         shelves = Shelves(localizer, collection)
-        app = build_app(localizer, shelves=shelves)
-        shelves.begin()
+        answers = ExampleAnswers(LocalizeService(localizer))
+        app = build_app(localizer, shelves=shelves, answers=answers)
     except CollectionError as error:  # whoever starts the page named it, and can name another
         sys.exit(str(error))
     except SspeError as error:  # no checkpoint, or an OpenCV without ximgproc
-        app = build_app(error=str(error))
-    app.launch(**launch_settings(mcp))
+        app, answers = build_app(error=str(error)), None
+    app.launch(**launch_settings(mcp), prevent_thread_lock=True)
+    if answers is not None:  # what can wait until the page is up
+        answers.begin(then=shelves.begin)
+    app.block_thread()
 
 
 if __name__ == "__main__":

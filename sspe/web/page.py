@@ -9,6 +9,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from sspe.web.blocks import PageBlocks
+from sspe.web.example_answers import ExampleAnswers
 from sspe.web.examples import ASSETS
 from sspe.web.limits import Limits
 from sspe.web.service import LocalizeService
@@ -26,15 +27,22 @@ MAX_UPLOAD = "25mb"
 MAX_WAITING = 16  # visitors; one more is told that the queue is full, instead of waiting unseen
 
 
-def build_app(localizer: Localizer | None = None, error: str = "", shelves: Shelves | None = None) -> gr.Blocks:
+def build_app(
+    localizer: Localizer | None = None,
+    error: str = "",
+    shelves: Shelves | None = None,
+    answers: ExampleAnswers | None = None,
+) -> gr.Blocks:
     """The page around ``localizer``; without one, a page that shows ``error``, a sentence saying why there is none.
 
-    Every example is localized here, once, so that the page opens on a finished result and no result is ever older
-    than the code or the checkpoint. Serve it with ``build_app(...).launch(**launch_settings())``.
+    The first example is localized here, so that the page opens on a finished result and no result is ever older than
+    the code or the checkpoint; the others when they are chosen, or ahead of that. Serve it with
+    ``build_app(...).launch(**launch_settings())``.
 
     Args:
         localizer: answers both tabs.
         error: shown where there is no localizer.
+        answers: on the examples, whose ``begin`` the caller may call when the page is up; None: made when chosen.
         shelves: the photos of the tab "Search"; None: the examples, embedded when the tab is first looked at.
     """
     with PageBlocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as app:
@@ -45,7 +53,7 @@ def build_app(localizer: Localizer | None = None, error: str = "", shelves: Shel
         else:
             with gr.Tabs(elem_id="tabs") as tabs:
                 with gr.Tab("Localize", id="localize"):
-                    localize = build_localize(LocalizeService(localizer))
+                    localize = build_localize(answers or ExampleAnswers(LocalizeService(localizer)))
                 with gr.Tab("Search", id="search"):
                     build_search(shelves or Shelves(localizer), localize, tabs)
                 with gr.Tab("About"):

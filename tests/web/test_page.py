@@ -12,16 +12,23 @@ from fake_localizer import FakeLocalizer
 from PIL import Image
 
 from sspe.errors import CheckpointError, CollectionError, SspeError
+from sspe.web.example_answers import ExampleAnswers
 from sspe.web.examples import ASSETS, examples
 from sspe.web.page import build_app, launch_settings
+from sspe.web.service import LocalizeService
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_every_example_is_ready_when_the_page_is_built():
-    localizer = FakeLocalizer()
-    config = build_app(localizer).get_config_file()
-    assert localizer.seen == len(examples())
+def test_the_first_example_is_ready_when_the_page_is_built_the_others_after_it():
+    localizer, order = FakeLocalizer(), []
+    answers = ExampleAnswers(LocalizeService(localizer))
+    config = build_app(localizer, answers=answers).get_config_file()
+    assert localizer.seen == 1
+    assert answers[3].question.sentence == examples()[3].sentence and localizer.seen == 2  # it was chosen
+    answers.begin(then=lambda: order.append(localizer.seen)).join(30)
+    assert order == [len(examples())] and localizer.seen == len(examples())  # each of them once
+    assert answers[3].data["phrases"] and localizer.seen == len(examples())
     by_id = {part["props"].get("elem_id"): part["props"] for part in config["components"]}
     first = examples()[0]
     assert by_id["sentence"]["value"] == first.sentence
@@ -37,7 +44,7 @@ def test_listeners_other_than_the_endpoints_are_private():
 
 
 def test_page_without_examples_opens_empty(monkeypatch):
-    monkeypatch.setattr("sspe.web.tabs.localize.examples", list)
+    monkeypatch.setattr("sspe.web.example_answers.examples", list)
     config = build_app(FakeLocalizer()).get_config_file()
     by_id = {part["props"].get("elem_id"): part["props"] for part in config["components"]}
     assert by_id["view"].get("value") is None
@@ -85,6 +92,7 @@ def run_app(monkeypatch):
         monkeypatch.setitem(sys.modules, "sspe.localizer", module)
         monkeypatch.setattr("sspe.web.shelves.Shelves.begin", lambda self: None)
         monkeypatch.setattr(gr.Blocks, "launch", lambda self, **settings: launched.append(self))
+        monkeypatch.setattr(gr.Blocks, "block_thread", lambda self: None)
         runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
         (app,) = launched
         return app

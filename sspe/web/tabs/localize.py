@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.processing_utils import save_file_to_cache, save_pil_to_cache
 from PIL import Image
 
-from sspe.errors import PhotoError, SspeError
+from sspe.errors import PhotoError
 from sspe.vision.photo import open_photo
 from sspe.web.components.example_strip import ExampleStrip
 from sspe.web.components.linked_view import LinkedView
@@ -19,14 +19,12 @@ from sspe.web.components.photo_input import PhotoInput
 from sspe.web.components.seeing_view import SeeingView
 from sspe.web.endpoint import add_endpoint
 from sspe.web.events import MODEL_EVENTS, on_gpu
-from sspe.web.examples import Example, examples
-from sspe.web.panels.boxes import SHOWN_CANDIDATES, message_data, view_data
+from sspe.web.example_answers import ExampleAnswers, answer
 from sspe.web.panels.take_away import TakeAway
 from sspe.web.panels.what_it_sees import see_phrase
-from sspe.web.service import MAX_CHARACTERS, GivenPhoto, LocalizeService, Question, Report, no_phrase_message
+from sspe.web.service import MAX_CHARACTERS, GivenPhoto, Question
 
 BROWSERS_SHOW = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp"))
-NO_PHRASE_MARKED = "No phrase is marked: click words of the sentence to make one."
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,16 @@ class LocalizeTab:
     show: Callable[[Path, str, str], list]
 
 
-def build_localize(service: LocalizeService) -> LocalizeTab:
+def build_localize(answers: ExampleAnswers) -> LocalizeTab:
     """Components and the listeners between them.
 
     A visitor's session holds the last question and the name of the open panel. A panel is filled when it is opened, and
     again when there is a new result while it is open; nothing is computed for one that nobody looks at.
     """
-    answered_examples = [(example, *_example_answer(service, example)) for example in examples()]
-    first, first_data, first_question = answered_examples[0] if answered_examples else (None, None, None)
-    last_question = gr.State(first_question)
+    service = answers.service
+    shown = answers[0] if answers.examples else None
+    first = shown and shown.example
+    last_question = gr.State(shown and shown.question)
     open_panel = gr.State("boxes")
     with gr.Row(elem_id="stage"):
         with gr.Column(elem_id="inputs", min_width=0):
@@ -76,14 +75,14 @@ def build_localize(service: LocalizeService) -> LocalizeTab:
             button = gr.Button("Localize", variant="primary", elem_id="localize")
         with gr.Column(elem_id="result", min_width=0), gr.Tabs(elem_id="panels"):
             with gr.Tab("Boxes", id="boxes") as boxes_tab:
-                view = LinkedView(first_data, elem_id="view")
+                view = LinkedView(shown and shown.data, elem_id="view")
             # Their contents are there before they are opened: what comes for a component that is not yet is lost.
             with gr.Tab("What it sees", id="seeing", render_children=True) as seeing_tab:
                 seeing = SeeingView(elem_id="seeing")
             with gr.Tab("Take it away", id="taking", render_children=True) as taking_tab:
                 take_away = TakeAway(service)
-        with gr.Column(elem_id="examples", min_width=0, visible=bool(answered_examples)):
-            strip = ExampleStrip([example for example, _, _ in answered_examples])
+        with gr.Column(elem_id="examples", min_width=0, visible=bool(answers.examples)):
+            strip = ExampleStrip(answers.examples)
 
     panels = [seeing, *take_away.outputs]
 
@@ -112,7 +111,8 @@ def build_localize(service: LocalizeService) -> LocalizeTab:
         return [data, question, *fill(question, panel)]
 
     def show_example(panel: str, event: gr.EventData) -> list:
-        example, data, question = answered_examples[event.index]
+        chosen = answers[event.index]
+        example, data, question = chosen.example, chosen.data, chosen.question
         updates = fill(question, "boxes") if panel == "boxes" else on_gpu(fill)(question, panel)
         return [str(example.photo), example.sentence, data, question, *updates]
 
@@ -154,23 +154,6 @@ def build_localize(service: LocalizeService) -> LocalizeTab:
         tab.select(on_gpu(opener(panel)), last_question, [open_panel, *panels], **quiet, **MODEL_EVENTS)
     add_endpoint(service, photo, sentence)
     return LocalizeTab(open_panel, [photo, sentence, *result], show_photo)
-
-
-def answer(service: LocalizeService, question: Question, report: Report | None = None) -> tuple:
-    """Data of the linked view, and the question as it was answered; bad input becomes its sentence in the view."""
-    try:
-        localization, seen = service(question.photo, question.sentence, report, question.spans, SHOWN_CANDIDATES)
-    except SspeError as error:
-        return message_data(str(error)), None
-    message = ""
-    if not localization.phrases:
-        message = no_phrase_message(localization.sentence) if question.spans is None else NO_PHRASE_MARKED
-    return view_data(localization, seen.preview, message, question.spans is not None), question
-
-
-def _example_answer(service: LocalizeService, example: Example) -> tuple:
-    data, question = answer(service, Question(example.photo, example.sentence))
-    return data | ({"message": example.note} if example.note else {}), question
 
 
 def _served(file: Path, cache: str) -> Path:

@@ -13,7 +13,7 @@ from sspe.web.shelves import Shelves
 @pytest.fixture
 def listener(album, monkeypatch):
     """listener(name, *inputs, **event data) -> what that listener of the page gives."""
-    monkeypatch.setattr("sspe.web.tabs.localize.examples", list)
+    monkeypatch.setattr("sspe.web.example_answers.examples", list)
     app = build_app(FakeLocalizer(), shelves=Shelves(FakeLocalizer(), FakeCollection(album), FakeCollection.build))
 
     def call(name, *inputs, **data):
