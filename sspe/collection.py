@@ -194,7 +194,8 @@ class Collection:
                     "leave it out, or fit them with `sspe train --refit CHECKPOINT`."
                 )
             least = None
-        hits, excluded = [], 0
+        hits: list[Hit] = []
+        excluded = 0
         if query.read.known.all() and self.photos:
             hits, excluded = self._hits(wanted, query, others, top, least, qdrant)
         sought = [

@@ -48,7 +48,7 @@ def written(path: str | Path, *kinds: type[Exception]) -> Iterator[Path]:
     try:
         with atomic_write(path) as temporary:
             yield temporary
-    except (OSError, *kinds) as error:
+    except (OSError, *kinds) as error:  # type: ignore[misc]
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:120]
         raise SspeError(
             f"{path} could not be written ({reason}); make room on the disk and try again: what stood there before is "
@@ -81,7 +81,7 @@ if os.name == "nt":
     import msvcrt
 
     def _lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
 else:
     import fcntl
 

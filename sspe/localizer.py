@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import repeat, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -167,7 +167,7 @@ class Localizer:
                 )
                 span = (phrase.text, phrase.start, phrase.end, phrase.head)
                 known = bool(located.known[i])
-                sure = (None, None)
+                sure: tuple[float | None, float | None] = (None, None)
                 if known and located.present is not None:
                     sure = (float(located.confidence[i]), float(located.present[i]))
                 best = candidates[0]
@@ -295,7 +295,7 @@ def _asked(sentence: str, phrases: Sequence[Phrase]) -> list[Asked]:
 
 def _paired(photos: Iterable[PhotoSource], sentences: Iterable[str]) -> Iterator[tuple[PhotoSource, str]]:
     """Each photo with its sentence. Raises SspeError where there are more of the ones than of the others."""
-    nothing = object()
+    nothing: Any = object()
     for count, (photo, sentence) in enumerate(zip_longest(photos, sentences, fillvalue=nothing)):
         if photo is nothing or sentence is nothing:
             lacking = "photo" if photo is nothing else "sentence"

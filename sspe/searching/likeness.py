@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +11,7 @@ from sspe.errors import SspeError
 from sspe.models.localization import LocalizationModel
 from sspe.searching.searcher import Searcher
 from sspe.vision.boxes import iou
-from sspe.vision.photo import open_photo
-
-if TYPE_CHECKING:
-    from PIL import Image
+from sspe.vision.photo import PhotoSource, open_photo
 
 _SAME = 0.7  # intersection over union from which a box given is taken to be a region that is kept
 
@@ -36,9 +32,7 @@ def kept_embedding(searcher: Searcher, place: tuple[int, int, int], file: Path, 
     return x / (np.linalg.norm(x) + 1e-9)
 
 
-def made_embedding(
-    model: LocalizationModel, photo: str | Path | Image.Image | np.ndarray, box: Sequence[float]
-) -> np.ndarray:
+def made_embedding(model: LocalizationModel, photo: PhotoSource, box: Sequence[float]) -> np.ndarray:
     """Unit embedding (E,) of a box, pixels, of any photo. Raises SspeError, PhotoError."""
     pixels = open_photo(photo)
     _check(box, pixels.shape[1], pixels.shape[0])
