@@ -2,7 +2,7 @@
 
 JSON on standard output, words and progress on standard error. What is done is kept every few seconds: a run that was
 stopped goes on where it was, and a later run embeds what is new alone. Exit code 0 when all went well, 1 when some
-files could not be read or the folder is not there at present (the rest is done), 2 for wrong usage.
+files could not be read, the folder is not there at present (the rest is done), or it has no photo; 2 for wrong usage.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def _index(options: argparse.Namespace) -> int:
 
     from sspe.collection import Collection
     from sspe.localizer import Localizer
+    from sspe.vision.photo import PHOTO_SUFFIXES
 
     localizer = Localizer.from_pretrained(options.checkpoint, options.device, options.precision)
     with tqdm(unit=" photos", disable=options.quiet, file=sys.stderr) as bar:
@@ -66,13 +67,20 @@ def _index(options: argparse.Namespace) -> int:
             f"{options.folder} is missing or empty now; the index keeps its {built.kept} photos until they are back.",
             file=sys.stderr,
         )
+    nothing = not (collection.photos or built.skipped or built.offline or options.part)
+    if nothing:
+        print(
+            f"There is no photo in {options.folder}: looked for {', '.join(sorted(PHOTO_SUFFIXES))}; give the folder "
+            "of your photos.",
+            file=sys.stderr,
+        )
     if built.repaired:
         print(f"A part of the index was damaged; its {built.repaired} photos were looked at anew.", file=sys.stderr)
     found = {**asdict(built), "photos": len(collection.photos), "bytes": collection.nbytes}
     found["skipped"] = [{"path": path, "reason": reason} for path, reason in built.skipped.items()]
     found["seconds"] = round(built.seconds, 2)
     print(json.dumps(found, indent=2))
-    return 1 if built.skipped or built.offline else 0
+    return 1 if built.skipped or built.offline or nothing else 0
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -83,6 +83,13 @@ def test_a_folder_that_is_away_keeps_its_index(run, folder, tmp_path):
     assert code == 1 and len(found["hits"]) == 3 and err.count("There is no file") == 3
 
 
+def test_a_folder_without_a_photo_says_so(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("no photo")
+    code, done, err = run(index, tmp_path, "--quiet")
+    assert (code, done["photos"]) == (1, 0)
+    assert err.startswith(f"There is no photo in {tmp_path}: looked for .bmp, ") and err.count("\n") == 1
+
+
 def test_parts_share_the_work(run, folder):
     for part in ("1/2", "2/2"):
         assert run(index, folder, "--part", part, "--quiet")[0] == 0
