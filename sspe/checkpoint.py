@@ -1,7 +1,8 @@
 """A checkpoint: one ``.safetensors`` file that holds the whole model and loads offline.
 
 Tensors: the backbone, both branches, the text encoder's, the calibration and the search fit of a localization model or
-the bank of a retrieval model. They are float16, or float32 where the network needs ``full_precision``.
+the bank of a retrieval model. They are float16, or float32 where the network needs ``full_precision``; the search
+fit's are as they were fitted.
 Metadata (JSON strings): ``format``, ``version``, ``task``, ``settings``, ``text`` (name and settings of the text
 encoder), ``checksum`` (SHA-256 of the tensors; older files have none), and ``about`` (training data, recipe, metrics,
 library versions), which is informational only. The task says
@@ -47,10 +48,12 @@ def save_checkpoint(model: LocalizationModel | RetrievalModel, path: str | Path,
     tensors = {**collapsed_state(model), **{f"text.{k}": v for k, v in model.text_encoder.state().items()}}
     for part in ("calibration", "search", "bank"):
         if (values := getattr(model, part, None)) is not None:
-            tensors |= {f"{part}.{name}": tensor for name, tensor in vars(values).items()}
+            tensors |= {f"{part}.{name}": tensor for name, tensor in vars(values).items() if tensor is not None}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     if not model.network.full_precision:  # half the file, and less than a thousandth of a cosine away
-        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+        # But for the search fit's: an error in its two bases is one in every score of a collection.
+        whole = {name for name, t in tensors.items() if name.startswith("search.") or not t.is_floating_point()}
+        tensors = {name: t if name in whole else t.half() for name, t in tensors.items()}
     metadata = {
         "format": FORMAT,
         "version": VERSION,

@@ -280,7 +280,8 @@ class Collection:
             ranked = searcher.rank(query, max(top, AGAIN))
         else:
             files = {str(root / path): place for (root, path), place in self._places.items()}
-            vectors = searcher.turned(query.read.embeddings.float().cpu().numpy())
+            embeddings = np.concatenate([query.sought.numbers, query.sought.named], axis=1)
+            vectors = searcher.turned(embeddings, phrases=True)
             proposed = ask(*qdrant, vectors, max(top, AGAIN))
             ranked = searcher.rank_only([files[key] for key in proposed if key in files], query)
         sure = searcher.probabilities(ranked.scores, query, ranked)

@@ -89,6 +89,7 @@ class Candidates:
         evidence: (C, F), see :mod:`sspe.searching.probability`.
         shown: (C,) 1 or 0 where the photo's captions say whether it shows the phrase, else NaN.
         query: (C,) number of the search.
+        absent: (C,) bool, of a phrase whose thing no caption of the photos mentions.
         nonsense: (C,) bool, of a phrase that nothing shows.
         asked_nonsense: such phrases, with those of no known word, which have no candidate.
     """
@@ -96,6 +97,7 @@ class Candidates:
     evidence: np.ndarray
     shown: np.ndarray
     query: np.ndarray
+    absent: np.ndarray
     nonsense: np.ndarray
     asked_nonsense: int
 
@@ -131,7 +133,8 @@ def candidates(
         raise DataError("Of the phrases of these photos the model knows no word, so nothing can be fitted on them.")
     number = np.array(number)
     of_nonsense = number >= len(own) + len(absent)
-    return Candidates(np.concatenate(evidence), np.array(shown), number, of_nonsense, len(nonsense))
+    of_absent = (number >= len(own)) & ~of_nonsense
+    return Candidates(np.concatenate(evidence), np.array(shown), number, of_absent, of_nonsense, len(nonsense))
 
 
 def measure_candidates(found: Candidates, fit: SearchFit) -> dict:
@@ -142,15 +145,18 @@ def measure_candidates(found: Candidates, fit: SearchFit) -> dict:
     nonsense = set(found.query[found.nonsense])
     own = set(found.query[found.shown == 1])  # of which some candidate is right
     unknown = found.asked_nonsense - len(nonsense)  # of no known word: they find nothing
-    below = {name: sum(best[q] < float(fit.threshold) for q in group) for name, group in (("n", nonsense), ("o", own))}
+    absent = set(found.query[found.absent])
+    groups = {"nonsense": nonsense, "own": own, "absent": absent}
+    below = {name: sum(best[q] < float(fit.threshold) for q in group) for name, group in groups.items()}
     return {
         **measure_probability(probabilities[said], found.shown[said] > 0),
         "threshold": float(fit.threshold),
         "nonsense": found.asked_nonsense,
-        "nonsense_finds_nothing": (below["n"] + unknown) / found.asked_nonsense,
+        "nonsense_finds_nothing": (below["nonsense"] + unknown) / found.asked_nonsense,
         "known_nonsense": len(nonsense),
-        "known_nonsense_finds_nothing": below["n"] / max(len(nonsense), 1),
-        "own_finds_nothing": below["o"] / max(len(own), 1),
+        "known_nonsense_finds_nothing": below["nonsense"] / max(len(nonsense), 1),
+        "own_finds_nothing": below["own"] / max(len(own), 1),
+        "absent_finds_nothing": below["absent"] / max(len(absent), 1),
     }
 
 
@@ -237,7 +243,8 @@ def table(measured: dict) -> str:
         )
         lines.append(
             f"at the threshold of {p['threshold']:.2f} {p['nonsense']} nonsense phrases find nothing in "
-            f"{100 * p['nonsense_finds_nothing']:.1f} %, phrases of the photos in {100 * p['own_finds_nothing']:.1f} %"
+            f"{100 * p['nonsense_finds_nothing']:.1f} %, phrases of things that no caption mentions in "
+            f"{100 * p['absent_finds_nothing']:.1f} %, phrases of the photos in {100 * p['own_finds_nothing']:.1f} %"
         )
     return "\n".join(lines)
 

@@ -22,7 +22,7 @@ from sspe.errors import CollectionError
 from sspe.files import atomic_write, locked
 from sspe.indexing.segments import SegmentEntry, flush
 
-VERSION = 1
+VERSION = 2
 FILE, LOCK, CODING = "manifest.json", "lock", "coding.safetensors"
 FOLDER = ".sspe"  # where an index is, in the folder of its photos
 

@@ -22,7 +22,7 @@ EVIDENCE_OF_SEARCH = (
     "score",  # of the photo, less its part of hubness
     "standing",  # the score above the mean of all photos' best regions, in their standard deviations
     "prior",  # logarithm of the share of photos whose best region is above the bank's 99.5th percentile
-    "familiar",  # the best cosine of the phrase with the training phrases
+    "familiar",  # the mean of the phrase's three best cosines with training phrases
     "bank_top",  # the bank's 99.5th percentile for the phrase
     "named",  # 1 where the phrase names one of a detector's things
 )

@@ -33,7 +33,7 @@ class Sought:
     """P things that are looked for.
 
     Attributes:
-        numbers: (P, E) float32, their embeddings; (P, K) once they are in an index's basis.
+        numbers: (P, E) float32, their embeddings; (P, K) once they are turned for an index.
         named: (P, T) float32, what each adds for what the detector sees of each thing; T is 0 without a detector.
         soft: photos are compared by the soft maximum over their regions, else by the best one.
     """
@@ -104,7 +104,7 @@ class Scanner:
 
         ``tops`` (P,) are scores from which a region seems to show a thing, for the number of such photos.
         """
-        sought = replace(sought, numbers=sought.numbers @ self.coding.basis)
+        sought = replace(sought, numbers=sought.numbers @ self.coding.reading)
         with_hubs = HUB_WEIGHT if sought.soft else 0.0
         jobs = range(len(self.segments))
         if sum(len(s.codes) for s in self.segments) >= _WORTH_THREADS:
@@ -144,7 +144,7 @@ class Scanner:
 
     def scores(self, places: Sequence[tuple[int, int]], sought: Sought) -> np.ndarray:
         """Scores (P, K) of K photos by all numbers of their regions, less what is taken off for hubs."""
-        return self._of_photos(replace(sought, numbers=sought.numbers @ self.coding.basis), places)
+        return self._of_photos(replace(sought, numbers=sought.numbers @ self.coding.reading), places)
 
     def _of_photos(self, sought: Sought, places: Sequence[tuple[int, int]]) -> np.ndarray:
         scores, first = self._full(places, sought)
@@ -165,12 +165,11 @@ class Scanner:
     def _full(self, places: Sequence[tuple[int, int]], sought: Sought) -> tuple[np.ndarray, np.ndarray]:
         """Scores (P, R) of all regions of some photos, and where each photo's begin."""
         parts, counts = [], []
-        rest = len(self.coding.scale) - self.coding.code_size
-        query = sought.numbers * self.coding.scale  # (P, K)
+        query = self.coding.weighed(sought.numbers)
         for segment, place in places:
             s = self.segments[segment]
             regions = slice(s.first[place], s.first[place + 1])
-            numbers = np.concatenate([s.codes[regions], s.photo_rows(place)[:, :rest].view(np.int8)], axis=1)
+            numbers = self.coding.signed_bytes(s.codes[regions], s.photo_rows(place))
             parts.append(query @ numbers.astype(np.float32).T)  # one photo at a time stays in the processor's cache
             counts.append(len(numbers))
         scores = np.concatenate(parts, axis=1)

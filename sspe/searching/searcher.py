@@ -14,6 +14,7 @@ from sspe.indexing.segments import Segment
 from sspe.models.calibration import bank_top, logistic
 from sspe.models.localization import LocalizationModel, Located, ReadPhrases, Regions
 from sspe.models.search_fit import SearchFit
+from sspe.searching.familiar import FamiliarPhrases
 from sspe.searching.probability import search_evidence
 from sspe.searching.query import Asked
 from sspe.searching.scan import AGAIN, Ranked, Scanner, Sought, merged
@@ -26,9 +27,9 @@ class Query:
 
     Attributes:
         read: by the model.
-        sought: as a scan needs them.
-        tops: (P,) the calibration bank's 99.5th percentile; None without calibration.
-        familiar: (P,) the best cosine with the training phrases; 0 where there are none.
+        sought: as a scan needs them: set apart from the phrases like them.
+        tops: (P,) the calibration bank's 99.5th percentile for what is sought; None without calibration.
+        familiar: (P,) the mean of the best cosines with the training phrases; 0 where there are none.
         names: (P,) 1 where a phrase names one of a detector's things, else 0.
     """
 
@@ -52,27 +53,21 @@ class Searcher:
         self.model = model
         self.scanners = [Scanner(segments, coding, live) for coding, segments, live in indexes]
         self.weights = fit.weights.float().cpu().numpy()
-        self._phrases = fit.phrases.float().cpu()
-        self._bases = [torch.from_numpy(coding.basis) for coding, _, _ in indexes]
-        self._fit_basis = fit.basis.float().cpu()
+        self._spoken_of = FamiliarPhrases(fit)
 
     def read(self, asked: Sequence[Asked]) -> Query:
         """Read the phrases of a query."""
-        return self._query(self.model.read([a.text for a in asked], [a.context for a in asked]))
-
-    def _query(self, read: ReadPhrases) -> Query:
-        size = self.model.settings.network.embedding
+        texts, size = [a.text for a in asked], self.model.settings.network.embedding
+        read = self.model.read(texts, [a.context for a in asked])
         y = read.embeddings.float().cpu()
-        named = y[:, size:].numpy()
-        learnt = torch.nn.functional.normalize(y[:, :size], dim=1)
-        known = self._phrases[:, : self._fit_basis.shape[1]]
-        familiar = np.zeros(len(y), np.float32)
-        if len(known):
-            near = torch.nn.functional.normalize(known, dim=1)
-            familiar = (learnt @ self._fit_basis @ near.T).amax(dim=1).numpy()
-        tops = None if read.bank_scores is None else bank_top(read.bank_scores)
-        names = named.any(axis=1).astype(np.float32)
-        return Query(read, Sought(y[:, :size].numpy(), named), tops, familiar, names)
+        learnt, named = self._spoken_of.set_apart(y[:, :size], texts), y[:, size:]
+        tops = None
+        if self.model.calibration is not None:
+            whole = torch.cat([learnt, named], dim=1).to(self.model.device)
+            tops = bank_top(self.model.scores(whole, self.model.calibration.bank).cpu().numpy())
+        sought = Sought(learnt.numpy(), named.numpy())
+        names = named.any(dim=1).float().numpy()
+        return Query(read, sought, tops, self._spoken_of.familiarity(y[:, :size]), names)
 
     def rank(self, query: Query | Sought, best: int = AGAIN) -> Ranked:
         """The best photos of all indexes; a place's first number counts the indexes' segments one after the other."""
@@ -93,7 +88,7 @@ class Searcher:
         segment, coding = scanner.segments[number], scanner.coding
         record = segment.records[row]
         kept = segment.photo(row)
-        x = coding.numbers(kept.codes, kept.rows) @ coding.basis.T
+        x = coding.numbers(kept.codes, kept.rows) @ coding.reading.T
         things = kept.things.astype(np.float32) / 255
         embeddings = np.concatenate([x, things], axis=1)
         described = coding.described(kept.rows)
@@ -108,9 +103,13 @@ class Searcher:
             kept.seen.astype(np.float32) if len(kept.seen) else None,
         )
 
-    def turned(self, embeddings: np.ndarray) -> np.ndarray:
-        """Embeddings (N, E + T) in the first index's basis, (N, K + T), where a dot product is the same."""
-        size, basis = self.model.settings.network.embedding, self.scanners[0].coding.basis
+    def turned(self, embeddings: np.ndarray, phrases: bool = False) -> np.ndarray:
+        """Embeddings (N, E + T) of regions, or of phrases, as the first index has them, (N, K + T).
+
+        The dot product of a region and a phrase is the same.
+        """
+        size, coding = self.model.settings.network.embedding, self.scanners[0].coding
+        basis = coding.reading if phrases else coding.basis
         return np.concatenate([embeddings[:, :size] @ basis, embeddings[:, size:]], axis=1)
 
     def scores(self, places: Sequence[tuple[int, int, int]], query: Query) -> np.ndarray:

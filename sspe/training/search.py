@@ -1,6 +1,7 @@
 """After the calibration: fit what the search of collections needs, see :mod:`sspe.models.search_fit`.
 
-The basis comes from the calibration's bank of training regions, the phrases that tell hubs from the training captions.
+The basis comes from the calibration's bank of training regions and from training phrases, those that tell hubs and what
+is familiar from the training captions.
 The probability is fitted on one half of the val photos, searched as a collection: for phrases of its captions, for
 phrases that none of its photos shows, and for nonsense, the best photos, each with the evidence and whether its
 captions say that it shows the phrase.
@@ -14,25 +15,30 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from sspe.data.caches import FeatureStore, FrozenFeatures
 from sspe.data.records import AnnotatedPhoto
 from sspe.evaluation.answers import regions_of
 from sspe.evaluation.cross_fitting import halves
 from sspe.evaluation.progress import Progress, without_progress
-from sspe.evaluation.search import candidates, first_regions, measure_candidates, phrases_of, searched
+from sspe.evaluation.search import Candidates, candidates, first_regions, measure_candidates, phrases_of, searched
 from sspe.models.calibration import fit_weights, logistic
 from sspe.models.localization import LocalizationModel
-from sspe.models.search_fit import SearchFit, principal_directions, scales_of
+from sspe.models.search_fit import SearchFit, directions_seen, principal_directions, scales_of
 from sspe.searching.unfitted import unfitted_search
 
 log = logging.getLogger("sspe.train")
 
-KEPT, DESCRIBED = 192, 128  # numbers of a region, and of what box refinement reads: with more no box is better
+KEPT = 256  # numbers of a region: with half of them the first ten photos are in another order a little oftener
+DESCRIBED = 128  # of what box refinement reads of it: with more no box is better
+DESCRIBED_HEADROOM = 1.25  # they have one byte each, so the steps are to be small
 PHRASES = 1024  # that tell hubs
+FAMILIAR, FAMILIAR_NUMBERS = 8192, 64  # phrases that tell what captions speak of, and numbers of each
 DESCRIBED_PHOTOS = 100
-LEAST = 0.1  # threshold: one photo in ten is right
-NONSENSE_FOUND = 0.05  # the threshold is where so much of the nonsense still finds something
+NONSENSE_FOUND = 0.05  # of the nonsense may still find something at the threshold
+FOUND_COUNTS = 1.5  # a phrase that finds something, as so many that find nothing: a wrong hit is seen to be wrong
+MOST = 0.8  # threshold
 
 
 def fit_search(
@@ -52,8 +58,9 @@ def fit_search(
         return {}
     rng = np.random.default_rng(seed)
     fitted_on, measured_on = halves(val)
-    fit = _coding(model, fitted_on[:DESCRIBED_PHOTOS], store, frozen)
-    fit = replace(fit, phrases=_hub_phrases(model, fit, phrases_of(train), rng))
+    drawn = rng.permutation(phrases_of(train))[:FAMILIAR]
+    spoken_of = model.embed_phrases(drawn.tolist()).float().cpu()
+    fit = _coding(model, spoken_of, fitted_on[:DESCRIBED_PHOTOS], store, frozen)
     with searched(model, fit, fitted_on, store, progress, frozen) as searcher:
         found = candidates(searcher, fitted_on, phrases_of(train), rng, progress)
     said = ~np.isnan(found.shown)
@@ -62,7 +69,7 @@ def fit_search(
         model.search = fit
         return {}
     weights = fit_weights(found.evidence[said], found.shown[said] > 0)
-    threshold = _threshold(logistic(found.evidence, weights), found.query, found.nonsense)
+    threshold = chosen_threshold(logistic(found.evidence, weights), found)
     fit = replace(fit, weights=torch.from_numpy(weights).float(), threshold=torch.tensor(threshold))
     model.search = fit
     with searched(model, fit, measured_on, store, progress, frozen) as searcher:
@@ -71,13 +78,27 @@ def fit_search(
 
 
 def _coding(
-    model: LocalizationModel, photos: Sequence[AnnotatedPhoto], store: FeatureStore, frozen: FrozenFeatures | None
+    model: LocalizationModel,
+    spoken_of: torch.Tensor,
+    photos: Sequence[AnnotatedPhoto],
+    store: FeatureStore,
+    frozen: FrozenFeatures | None,
 ) -> SearchFit:
-    """Bases and scales; the rest as where nothing is fitted."""
+    """Bases, scales and phrases, of which (L, E + T) ``spoken_of`` are given; the rest as where nothing is fitted."""
     size = model.settings.network.embedding
     bank = model.calibration.bank[:, :size].float().cpu()
-    basis = principal_directions(bank, min(KEPT, size))
-    fit = replace(unfitted_search(model), basis=basis, scale=scales_of(bank @ basis))
+    learnt = functional.normalize(spoken_of[:, :size], dim=1)
+    basis, reading = directions_seen(bank, learnt, min(KEPT, size))
+    familiar_basis = principal_directions(learnt, min(FAMILIAR_NUMBERS, size))
+    fit = replace(
+        unfitted_search(model),
+        basis=basis,
+        reading=reading,
+        scale=scales_of(bank @ basis),
+        phrases=torch.cat([spoken_of[:PHRASES, :size] @ reading, spoken_of[:PHRASES, size:]], dim=1),
+        familiar=functional.normalize(learnt @ familiar_basis, dim=1).half(),
+        familiar_basis=familiar_basis,
+    )
     if model.network.refiner is None:
         return fit
     described = torch.cat([first_regions(regions_of(model, p, store, frozen)).described.cpu() for p in photos])
@@ -87,22 +108,28 @@ def _coding(
         fit,
         described_mean=mean,
         described_basis=directions,
-        described_scale=scales_of((described - mean) @ directions),
+        described_scale=scales_of((described - mean) @ directions, DESCRIBED_HEADROOM),
     )
 
 
-def _hub_phrases(
-    model: LocalizationModel, fit: SearchFit, phrases: Sequence[str], rng: np.random.Generator
-) -> torch.Tensor:
-    size = model.settings.network.embedding
-    drawn = [phrases[i] for i in rng.permutation(len(phrases))[:PHRASES]]
-    y = model.embed_phrases(drawn).float().cpu()
-    return torch.cat([y[:, :size] @ fit.basis, y[:, size:]], dim=1)
+def chosen_threshold(probabilities: np.ndarray, found: Candidates) -> float:
+    """The probability, 0..1, from which a photo counts as found.
 
+    It is where the share of the photos' own phrases that find something, times FOUND_COUNTS, and that of phrases of
+    what no caption mentions that find nothing are largest together; higher where more than NONSENSE_FOUND of the
+    nonsense would find something.
 
-def _threshold(probabilities: np.ndarray, query: np.ndarray, nonsense: np.ndarray) -> float:
-    """The probability from which a photo counts as found: so that hardly any nonsense finds one, and LEAST at least."""
-    best = [probabilities[query == q].max() for q in np.unique(query[nonsense])]
-    if not best:
-        return 0.5
-    return float(np.clip(np.quantile(best, 1 - NONSENSE_FOUND) + 0.01, LEAST, 0.8))
+    Args:
+        probabilities: (C,) of the candidates ``found``.
+    """
+    best = {q: probabilities[found.query == q].max() for q in np.unique(found.query)}
+    own, absent, nonsense = (
+        np.array([best[q] for q in np.unique(found.query[chosen])])
+        for chosen in (found.shown == 1, found.absent, found.nonsense)
+    )
+    least = np.quantile(nonsense, 1 - NONSENSE_FOUND) + 1e-3 if len(nonsense) else 0.0
+    if not len(absent):
+        return float(np.clip(least or 0.5, 0, MOST))
+    tried = np.unique(np.concatenate([own, absent]))
+    together = [FOUND_COUNTS * (own >= t).mean() + (absent < t).mean() for t in tried]
+    return float(np.clip(max(tried[int(np.argmax(together))], least), 0, MOST))

@@ -16,7 +16,8 @@ SIZE, THINGS = 96, 3
 def coding():
     nothing = np.zeros((0, 0), np.float32)
     basis = np.eye(SIZE, dtype=np.float32)
-    return Coding(basis, np.full(SIZE, 1 / 127, np.float32), np.zeros(0, np.float32), nothing, np.zeros(0, np.float32))
+    scale = np.full(SIZE, 1 / 127, np.float32)
+    return Coding(basis, basis, scale, np.zeros(0, np.float32), nothing, np.zeros(0, np.float32))
 
 
 @pytest.fixture(scope="module")

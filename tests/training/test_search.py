@@ -10,12 +10,15 @@ from sspe.checkpoint import load_checkpoint, save_checkpoint
 from sspe.data import open_dataset
 from sspe.data.caches import FeatureStore
 from sspe.evaluation.answers import regions_of
-from sspe.evaluation.search import searched
+from sspe.evaluation.search import Candidates, phrases_of, searched
+from sspe.indexing.embedding import PROPOSALS
 from sspe.models.calibration import unfitted
+from sspe.searching.familiar import LIKENESS, SHARED, FamiliarPhrases
 from sspe.searching.probability import EVIDENCE_OF_SEARCH
 from sspe.searching.query import Asked
+from sspe.searching.unfitted import unfitted_search
 from sspe.training.calibration import make_bank
-from sspe.training.search import fit_search
+from sspe.training.search import chosen_threshold, fit_search
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def scene(make_localization_model, scenes, cache):
 def test_a_basis_keeps_what_regions_are(scene):
     model, _, val, store, _ = scene
     fit = model.search
-    assert torch.allclose(fit.basis.T @ fit.basis, torch.eye(24), atol=1e-4)
+    assert torch.allclose(fit.basis.T @ fit.reading, torch.eye(24), atol=1e-4)
     regions = regions_of(model, val[0], store, None)
     numbers = regions.embeddings @ fit.basis
     assert (numbers.abs() / fit.scale < 127).float().mean() > 0.99  # hardly anything is cut
@@ -66,7 +69,51 @@ def test_it_travels_in_the_checkpoint(scene, tmp_path):
     save_checkpoint(model, tmp_path / "fitted.safetensors", {})
     again, _ = load_checkpoint(tmp_path / "fitted.safetensors")
     for name, tensor in vars(model.search).items():
-        assert torch.allclose(getattr(again.search, name), tensor, rtol=2e-3, atol=1e-3), name
+        assert torch.equal(getattr(again.search, name), tensor.float()), name
+
+
+def test_an_older_fit_has_less_and_is_searched_all_the_same(scene, tmp_path):
+    model, _, val, store, _ = scene
+    older = unfitted_search(model)
+    older = replace(older, phrases=model.embed_phrases(["a red ball", "a dog"]) @ older.basis)
+    fitted, model.search = model.search, older
+    try:
+        save_checkpoint(model, tmp_path / "older.safetensors", {})
+    finally:
+        model.search = fitted
+    again, _ = load_checkpoint(tmp_path / "older.safetensors")
+    assert again.search.reading is None and again.search.familiar is None
+    with searched(model, again.search, val[:2], store) as searcher:
+        query = searcher.read([Asked("a red ball")])
+        scores = model.scores(query.read.embeddings, regions_of(model, val[0], store, None).embeddings[:PROPOSALS])
+        kept = searcher.photo((0, 0, 0))[1].embeddings
+        assert torch.allclose(model.scores(query.read.embeddings, kept), scores, atol=0.01)
+        assert torch.equal(torch.from_numpy(query.sought.numbers), query.read.embeddings)
+        assert query.familiar == pytest.approx(1, abs=1e-3)
+
+
+def test_the_phrases_of_training_are_kept(scene):
+    model, train, *_ = scene
+    texts = ["a red ball", "two green chairs"]
+    y, phrases = model.embed_phrases(texts), model.embed_phrases(phrases_of(train))
+    near = y @ phrases.T
+    familiar = FamiliarPhrases(model.search)
+    assert familiar.familiarity(y) == pytest.approx(near.topk(3, dim=1).values.mean(dim=1).numpy(), abs=2e-3)
+    shared = torch.softmax(near / LIKENESS, dim=1) @ phrases
+    assert torch.allclose(familiar.set_apart(y, texts), y - SHARED * shared, atol=2e-3)
+
+
+def test_the_threshold_parts_what_is_there_from_what_is_not():
+    own, absent, nonsense = [0.05, 0.3, 0.4, 0.5, 0.6], [0.02, 0.1, 0.2, 0.25, 0.7], [0.01] * 40
+    best = np.array(own + absent + nonsense)
+    kind = np.repeat([0, 1, 2], [len(own), len(absent), len(nonsense)])
+    shown = np.where(kind == 0, 1.0, 0.0)
+    found = Candidates(np.zeros((len(best), 1)), shown, np.arange(len(best)), kind == 1, kind == 2, len(nonsense))
+    assert chosen_threshold(best, found) == pytest.approx(0.3)  # keeps four of five, and shuts out four of five
+    best[kind == 2] = 0.45
+    assert 0.45 < chosen_threshold(best, found) < 0.46  # nonsense is to find nothing in any case
+    best[kind == 2] = 0.99
+    assert chosen_threshold(best, found) == 0.8
 
 
 def test_a_model_without_probabilities_stays_without(scene):
