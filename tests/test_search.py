@@ -36,8 +36,11 @@ def folder(photos, tmp_path):
 
 
 def test_a_folder_is_indexed_and_searched(run, folder, tmp_path):
+    for name in ("notes.txt", ".hidden.jpg"):
+        (folder / name).write_text("no photo")
     code, done, err = run(index, folder, "--quiet")
     assert (code, err) == (0, "") and (done["embedded"], done["photos"], done["skipped"]) == (3, 3, [])
+    assert done["passed_over"] == run(index, folder, "--quiet")[1]["passed_over"] == 2  # not the index itself
     code, found, err = run(search, folder, "a red hat", "a dog", "--top", "2", "--draw", tmp_path / "drawn")
     assert (code, err) == (0, "") and len(found["hits"]) == 2 and found["searched"] == found["photos"] == 3
     assert [phrase["text"] for phrase in found["hits"][0]["phrases"]] == ["a red hat", "a dog"]

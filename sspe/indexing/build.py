@@ -57,6 +57,7 @@ class Built:
         offline: the folder is missing or empty, and what the index has of it was kept.
         repaired: photos whose part of the index was damaged; they were embedded anew where they are still there.
         skipped: path below the folder -> why the file could not be indexed.
+        passed_over: files that are no photos, and files and folders that are hidden or a system's.
         seconds: in all.
     """
 
@@ -68,6 +69,7 @@ class Built:
     offline: bool = False
     repaired: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
+    passed_over: int = 0
     seconds: float = 0.0
 
 
@@ -138,6 +140,7 @@ class _Builder:
             files = [file for file in files if zlib.crc32(file.path.encode("utf-8", "surrogateescape")) % n == i - 1]
         beneath = {path for path in self.known if path.startswith(self.prefix)}
         self.built.skipped = dict(found.unreadable)
+        self.built.passed_over = found.passed_over
         if not found.files and beneath:
             self.built.offline = True
             self.built.kept = len(beneath)

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sspe.indexing.manifest import FOLDER
 from sspe.vision.photo import PHOTO_SUFFIXES
 
 # Folders that systems and servers make for themselves; hidden ones, whose name begins with a dot, are left out as well.
@@ -67,7 +68,7 @@ def walk(folder: str | Path) -> Walk:
             continue
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in LEFT_OUT:
-                found.passed_over += 1
+                found.passed_over += entry.name != FOLDER  # the index is no oversight
                 continue
             path = prefix + entry.name
             try:

@@ -25,7 +25,14 @@ def test_pictures_are_found_below_the_folder_sorted_with_forward_slashes(tmp_pat
 
 def test_hidden_and_system_folders_are_left_out(tmp_path):
     touch(
-        tmp_path, ".sspe/a.jpg", ".b.jpg", "@eaDir/c.jpg", "System Volume Information/d.jpg", "#recycle/e.jpg", "f.jpg"
+        tmp_path,
+        ".sspe/a.jpg",
+        ".else/a.jpg",
+        ".b.jpg",
+        "@eaDir/c.jpg",
+        "System Volume Information/d.jpg",
+        "#recycle/e.jpg",
+        "f.jpg",
     )
     assert paths(tmp_path) == ["f.jpg"]
     assert walk(tmp_path).passed_over == 5
