@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sspe.errors import SspeError
-from sspe.models.device import Home, pick_device, pick_precision
+from sspe.models.device import Home, _block_time, pick_device, pick_precision
 
 
 @pytest.mark.parametrize(("capability", "picked"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
@@ -31,12 +31,46 @@ class Card:
         self.major, self.minor = major, minor
 
 
-@pytest.mark.parametrize(("amx", "picked"), [(True, "bfloat16"), (False, "float32")])
-def test_a_processor_without_amx_computes_in_float32(monkeypatch, amx, picked):
-    """AVX-512 has bfloat16, too, and there it was picked although it was slower."""
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+@pytest.fixture
+def measured(monkeypatch, tmp_path) -> list[str]:
+    """On a processor that has bfloat16: the precisions whose time was taken. bfloat16 takes the longer time."""
+    taken = []
+    seconds = {"float32": 1.0, "bfloat16": 2.0}
+    monkeypatch.setenv("SSPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
-    assert pick_precision(torch.device("cpu"), "auto") == picked
+    monkeypatch.setattr(
+        "sspe.models.device._block_time", lambda precision: taken.append(precision) or seconds[precision]
+    )
+    return taken
+
+
+def test_the_faster_precision_of_a_processor_is_measured_once(measured, monkeypatch):
+    """bfloat16 was picked once wherever AVX-512 has it, and was slower there."""
+    for _ in range(2):
+        assert pick_precision(torch.device("cpu"), "auto") == "float32"
+    assert measured == ["float32", "bfloat16"]
+    monkeypatch.setattr("sspe.models.device._block_time", lambda precision: -len(precision))
+    assert pick_precision(torch.device("cpu"), "auto") == "float32"  # remembered
+    monkeypatch.setattr("sspe.models.device._processor", lambda: "another")
+    assert pick_precision(torch.device("cpu"), "auto") == "bfloat16"
+
+
+def test_a_machine_that_can_keep_nothing_measures_again(measured, monkeypatch, tmp_path):
+    (tmp_path / "cache").write_text("a file where a folder would be")
+    for _ in range(2):
+        assert pick_precision(torch.device("cpu"), "auto") == "float32"
+    assert len(measured) == 4
+
+
+def test_a_processor_without_bfloat16_is_not_measured(measured, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert pick_precision(torch.device("cpu"), "auto") == "float32" and not measured
+
+
+def test_the_measure_leaves_random_numbers_alone():
+    before = torch.get_rng_state()
+    assert 0 < _block_time("float32") < 10
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_unknown_precision_or_device_is_one_sentence():
