@@ -11,7 +11,7 @@ import os
 import sys
 
 from sspe.errors import CollectionError, MissingPackageError, SspeError
-from sspe.extras import import_extra
+from sspe.extras import import_extra, start_fast
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as tools for agents, too")
     options = parser.parse_args()
     print("Starting the page: loading the model and the interface takes a few seconds.", flush=True)
+    start_fast()
     mcp = options.mcp or os.environ.get("SSPE_MCP", "0") not in ("", "0")
     try:
         if mcp:

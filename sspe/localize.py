@@ -23,6 +23,7 @@ from pathlib import Path
 
 from sspe.cli import add_checkpoint_option, add_device_options, exit_code
 from sspe.errors import PhotoError, SspeError
+from sspe.extras import start_fast
 from sspe.files import atomic_write, make_folder
 from sspe.results import PRESENT_THRESHOLD, Localization, to_coco
 
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     options = parser().parse_intermixed_args(arguments)  # options may stand between the photos and the sentence
+    start_fast()
     return exit_code(lambda: _localize(options))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sspe.cli import add_checkpoint_option, add_device_options, exit_code
 from sspe.errors import PhotoError, SspeError
+from sspe.extras import start_fast
 from sspe.files import make_folder, written
 
 NOTES = """\
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     options = parser().parse_intermixed_args(arguments)
+    start_fast()
     return exit_code(lambda: _search(options))
 
 

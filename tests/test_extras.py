@@ -1,5 +1,6 @@
 """A package that only some uses need, and that is not here, is one sentence that names its extra."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 import sspe.extras
 from sspe.errors import MissingPackageError
-from sspe.extras import import_extra, install_command
+from sspe.extras import import_extra, install_command, spare_imports
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,3 +75,20 @@ def test_each_use_without_its_package(packages, program, arguments, environment,
     assert run.returncode in (1, 2), run
     commands = {extra: re.escape(install_command(extra)) for extra in ("app", "mcp", "plots")}
     assert re.fullmatch(sentence.format(**commands) + ".*\n", run.stderr), run.stderr
+
+
+def test_what_is_spared_one_package_is_there_for_the_others(tmp_path, monkeypatch):
+    eager = "try:\n    import heavy_one.part\nexcept ImportError as error:\n    heavy_one = error.name\n"
+    for name, source in (
+        ("heavy_one/__init__", ""),
+        ("heavy_one/part", ""),
+        ("eager_one", eager),
+        ("other_one", eager),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    spare_imports("eager_one", ["heavy_one"])
+    assert importlib.import_module("eager_one").heavy_one == "heavy_one"
+    assert importlib.import_module("other_one").heavy_one.part

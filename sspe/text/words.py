@@ -4,6 +4,7 @@ import importlib
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,10 @@ class Vocabulary:
 
     words: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "index", {word: i for i, word in enumerate(self.words)})
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The row of each word."""
+        return {word: row for row, word in enumerate(self.words)}
 
     def rows(self, words: Iterable[str]) -> list[int]:
         """Rows of the known words, in order; for an unknown word its plural or singular stands in."""
@@ -54,7 +57,6 @@ class WordVectors(Vocabulary):
     vectors: np.ndarray
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.vectors.ndim != 2 or len(self.words) != len(self.vectors):
             raise ValueError(f"{len(self.words)} words need as many vectors, got an array of {self.vectors.shape}")
 
