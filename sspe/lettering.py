@@ -47,8 +47,10 @@ class Lettering:
             if unicodedata.category(letter) == "Cc":
                 continue
             its_file = _file_with(letter) if _needs_a_glyph(letter) else file
-            if its_file != file and part:
-                yield part, _font(file, self.size)
+            if its_file != file:
+                # The blanks between by themselves: at the end of a word written to the left they would jump before it.
+                word = part.rstrip()
+                yield from ((piece, _font(file, self.size)) for piece in (word, part[len(word) :]) if piece)
                 part = ""
             part, file = part + letter, its_file
         if part:

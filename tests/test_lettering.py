@@ -90,6 +90,11 @@ def test_a_line_of_several_scripts_is_as_long_as_its_parts(no_fonts):
     )
 
 
+def test_blanks_stay_between_words_written_to_the_left_and_others(no_fonts):
+    ink = np.flatnonzero(written("שלום    a").any(axis=0))
+    assert np.diff(ink).max() > 12 and ink[0] < 12  # the widest gap is in the middle, not before the first letter
+
+
 def test_english_looks_the_same_whatever_fonts_there_are(no_fonts):
     from PIL import ImageFont
 
