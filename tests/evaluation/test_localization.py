@@ -1,6 +1,7 @@
 """What a model answers to annotated phrases, on cases small enough to count by hand, and the table of it."""
 
 import json
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,6 +37,17 @@ REGIONS = SimpleNamespace(width=100, height=50)
 STORE = SimpleNamespace(proposals=lambda path: Proposals(BOXES))
 
 
+@dataclass(frozen=True)
+class Phrases:
+    """Phrases as the model below has read them."""
+
+    texts: list[str]
+    contexts: list[Context] | None
+
+    def rows(self, part: slice) -> "Phrases":
+        return Phrases(self.texts[part], self.contexts[part])
+
+
 class Scores:
     """A model that gives exactly the scores above; remembers what it is asked.
 
@@ -52,10 +64,19 @@ class Scores:
         np.testing.assert_allclose(boxes, PIXELS, rtol=1e-6)
         return REGIONS
 
+    def read(self, phrases, contexts=None):
+        return Phrases(list(phrases), contexts if contexts is None else list(contexts))
+
     def locate(self, regions, phrases, contexts=None):
+        return self.locate_read(regions, self.read(phrases, contexts))
+
+    def glance(self, regions, read, best):
+        return self.locate_read(regions, read)
+
+    def locate_read(self, regions, read):
         assert regions is REGIONS
-        self.asked.append((list(phrases), contexts if contexts is None else list(contexts)))
-        contexts = contexts or [ALONE] * len(phrases)
+        self.asked.append((read.texts, read.contexts))
+        phrases, contexts = read.texts, read.contexts or [ALONE] * len(read.texts)
         scores = [(SCORES_ALONE if c == ALONE else SCORES)[p] for p, c in zip(phrases, contexts, strict=True)]
         scores = np.array(scores, np.float32)
         boxes = np.stack([self.refined.get(p, PIXELS) for p in phrases])
