@@ -252,7 +252,7 @@ def _from_image(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         # A copy: PIL may hand out a read-only view of its own buffer.
-        return np.array(image.convert("RGB"))
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except Exception as error:  # PIL's decoders raise nearly anything where a picture is damaged
         raise PhotoError(
             f"{name} is a damaged or truncated picture ({_in_a_line(error)}); save or download it again."
