@@ -17,9 +17,13 @@ def quick_words(few_words) -> None:
 
 
 @pytest.fixture
-def start(train, tmp_path):
-    train(tmp_path / "start", "epochs=1")
-    return tmp_path / "start" / "best.safetensors"
+def start(train, tmp_path_factory, request):
+    """The checkpoint of a tiny run, made once and never changed."""
+    if not hasattr(request.module, "started"):
+        run = tmp_path_factory.mktemp("start") / "run"
+        train(run, "epochs=1")
+        request.module.started = run / "best.safetensors"
+    return request.module.started
 
 
 def test_a_detector_is_added_to_a_trained_network(train, start, tmp_path):
