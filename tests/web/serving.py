@@ -32,9 +32,8 @@ def upload(url: str, name: str, content: bytes) -> dict:
 def call(url: str, endpoint: str, data: list) -> str:
     """The last event of a plain HTTP call, as curl would make it, or what refused the call."""
     address = f"{url}gradio_api/call/{endpoint}"
-    answer = httpx.post(
-        address, content=json.dumps({"data": data}), timeout=60
-    )  # in ASCII: half a character can be sent
+    body = json.dumps({"data": data})  # in ASCII: so half a character can be sent, too
+    answer = httpx.post(address, content=body, headers={"Content-Type": "application/json"}, timeout=60)
     if answer.is_error:
         return answer.text
     return httpx.get(f"{address}/{answer.json()['event_id']}", timeout=60).text
