@@ -13,7 +13,7 @@ from sspe.errors import PhotoError, SspeError
 from sspe.vision.boxes import iou
 from sspe.vision.photo import open_photo
 from sspe.web.panels.wall import EMPTY, photo_tile, shelf_data, wall_data
-from sspe.web.service import MAX_PREVIEW, preview_uri
+from sspe.web.service import MAX_PREVIEW, check_characters, preview_uri
 from sspe.web.shelves import SHARED, Shelf, Shelves
 
 if TYPE_CHECKING:
@@ -238,6 +238,7 @@ def _phrases(given: object) -> tuple[str, ...]:
     for phrase in given:
         if len(phrase) > MAX_CHARACTERS:
             raise SspeError(f"A phrase has {len(phrase):,} characters and the limit is {MAX_CHARACTERS}; shorten it.")
+        check_characters(phrase)
     return tuple(given)
 
 

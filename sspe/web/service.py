@@ -161,6 +161,12 @@ def preview_uri(photo: np.ndarray, long_side: int = MAX_PREVIEW) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+def check_characters(text: str) -> None:
+    """Raise SspeError for half a character, a lone surrogate: JSON can bring one here, but not back."""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise SspeError("The text holds half a character, which cannot be written; type it anew.")
+
+
 def _checked_sentence(sentence: str | None) -> str:
     if sentence is None or not sentence.strip():
         raise SspeError("The sentence is empty: describe something in the photo, as in “a man in a red hat”.")
@@ -168,6 +174,7 @@ def _checked_sentence(sentence: str | None) -> str:
         raise SspeError(
             f"The sentence has {len(sentence):,} characters and the limit is {MAX_CHARACTERS:,}; shorten it."
         )
+    check_characters(sentence)
     return sentence
 
 

@@ -98,17 +98,16 @@ def send_damaged(url: str, seeds: range) -> dict[str, int]:
     """Damaged pictures through the page: a result or one sentence; counts of both."""
     names, counts = sorted(pictures()), {"complete": 0, "error": 0}
     for seed in seeds:
-        name = names[seed % len(names)]
-        content = mutated(pictures()[name], seed)
-        if not content:
-            continue
-        kind, answer = event_of(call(url, "localize", [upload(url, name, content), f"A man {ODD[seed % len(ODD) :]}"]))
+        name, start = names[seed % len(names)], seed * 8 % len(ODD)
+        photo = upload(url, name, mutated(pictures()[name], seed))
+        kind, answer = event_of(call(url, "localize", [photo, f"A man {ODD[start : start + 8]}"]))
         counts[kind] += 1
         if kind == "complete":
             assert answer[0]["width"] > 0 and answer[0]["phrases"]
         else:
             text = answer["error"]
-            assert name in text and text.endswith((".", ")")) and "/" not in text.replace(name, ""), text
+            assert name in text or "half a character" in text, text
+            assert text.endswith((".", ")")) and "/" not in text.replace(name, ""), text
     return counts
 
 
