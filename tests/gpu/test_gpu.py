@@ -54,7 +54,7 @@ def localizers(run) -> tuple[Localizer, Localizer]:
 
 
 def test_training_writes_its_files(run):
-    names = ["best.safetensors", "curves.png", "last.pt", "log.csv", "metrics.json"]
+    names = ["best.safetensors", "curves.png", "last.pt", "lock", "log.csv", "metrics.json"]
     assert sorted(path.name for path in run.iterdir()) == names
     assert 0 <= json.loads((run / "metrics.json").read_text())["recall_at_1"] <= 1
 

@@ -40,7 +40,7 @@ def frozen(train_retrieval, tmp_path_factory, request):
 
 
 def test_a_run_writes_its_files(finished):
-    names = ["best.safetensors", "curves.png", "last.pt", "log.csv", "metrics.json"]
+    names = ["best.safetensors", "curves.png", "last.pt", "lock", "log.csv", "metrics.json"]
     assert sorted(path.name for path in finished.iterdir()) == names
     assert [row["epoch"] for row in rows(finished)] == ["1", "2", "3"]
     for row in rows(finished):
