@@ -14,7 +14,7 @@ from PIL import Image
 from sspe import Collection, Localizer
 from sspe.errors import CollectionError
 from sspe.indexing import build as indexing
-from sspe.indexing.manifest import FILE, only_writer, read_manifest
+from sspe.indexing.manifest import FILE, VERSION, only_writer, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -218,7 +218,7 @@ def test_an_index_of_another_checkpoint_is_refused(build, folder, tiny_localizer
 
 def test_an_index_of_another_version_is_refused(build, folder, tiny_localizer, monkeypatch):
     build()
-    monkeypatch.setattr("sspe.indexing.manifest.VERSION", 2)
+    monkeypatch.setattr("sspe.indexing.manifest.VERSION", VERSION + 1)
     with pytest.raises(CollectionError, match="another version"):
         Collection.open(folder, tiny_localizer)
 

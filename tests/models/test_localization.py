@@ -61,7 +61,8 @@ def test_refined_boxes_lie_inside_the_photo(tiny_localizer, make_localization_mo
         boxes = model.locate(model.embed_regions(open_photo(photo), located_regions.boxes), ASKED).boxes
         assert boxes.min() >= 0 and boxes[..., 2].max() <= located_regions.width
         assert boxes[..., 3].max() <= located_regions.height and (boxes[..., 2:] >= boxes[..., :2]).all()
-    assert (boxes == 0).any() and (boxes[..., 2] == located_regions.width).any()  # there was something to clip
+    frame = (located_regions.width, located_regions.height)
+    assert (boxes == 0).any() and (boxes[..., 2:] == frame).any()  # there was something to clip
 
 
 def test_what_is_kept_is_apart_where_the_phrase_would_place_it(tiny_localizer, located_regions):
