@@ -23,8 +23,9 @@ class Matches:
             the right box in part, what a phrase of the same words shows in the same photo, and every region of another
             photo that has a phrase of the same words.
         same_photo: (P, R) bool, phrase and region come from one photo.
-        same_words: (P, P) bool, the two phrases read the same, every phrase as itself: such phrases are never each
-            other's negatives, nor each other's positives, which would be trivial.
+        same_words: (P, P) bool, symmetric, the two phrases read the same, every phrase as itself: such phrases are
+            never each other's negatives, nor each other's positives, which would be trivial. Where "dog" reads like
+            "brown dog" and like "black dog", these two do not read like each other.
     """
 
     positive: torch.Tensor
@@ -113,11 +114,9 @@ def region_neighbours(matches: Matches) -> tuple[torch.Tensor, torch.Tensor]:
     """
     shown = matches.positive.T  # (R, P)
     near = _meet(shown, shown)
-    phrases, regions = matches.positive.nonzero(as_tuple=True)
-    words = torch.zeros_like(shown)  # (R, P): what the region shows, each phrase by the first that reads like it
-    words[regions, _first_of_words(matches.same_words)[phrases]] = True
+    reads_like = _meet(shown, matches.same_words)  # (R, P): the region shows a phrase that reads like this one
+    alike = _meet(shown, reads_like)
     far = _meet(shown, matches.negative.T)
-    alike = _meet(words, words)
     near.fill_diagonal_(False)
     return near, (far | far.T) & ~alike
 
@@ -129,14 +128,11 @@ def phrase_neighbours(matches: Matches) -> tuple[torch.Tensor, torch.Tensor]:
     other, and where their words share no region anywhere in the batch: one photo's "a person", who is its "a man", is
     not pushed away from another photo's "a man", for the two men are one and the same vector.
     """
-    near = _meet(matches.positive, matches.positive)
-    first = _first_of_words(matches.same_words)
-    one, other = near.nonzero(as_tuple=True)
-    alike = torch.zeros_like(near)
-    alike[first[one], first[other]] = True  # of each wording by its first phrase; below, of every phrase
-    alike = alike[first][:, first] | matches.same_words
+    near, same = _meet(matches.positive, matches.positive), matches.same_words
+    beside = _meet(near, same)  # (P, P): the first shares a region with a phrase that reads like the second
+    alike = _meet(same, beside.T) | same
     far = _meet(matches.positive, matches.negative)
-    return near & ~matches.same_words, (far | far.T) & ~alike
+    return near & ~same, (far | far.T) & ~alike
 
 
 def _meet(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -145,8 +141,3 @@ def _meet(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     Fast where a is true in few places, as it is of positive pairs: a row of b costs as much as a has such places.
     """
     return torch.sparse.mm(a.to_sparse().float(), b.T.float()) > 0
-
-
-def _first_of_words(same_words: torch.Tensor) -> torch.Tensor:
-    """Of each phrase, the first of the batch that reads the same: (P,) int64, a number for the wording."""
-    return same_words.view(torch.uint8).argmax(dim=1) if len(same_words) else same_words.new_zeros(0, dtype=torch.int64)

@@ -110,8 +110,11 @@ def embeddings(matches: Matches, seed: int = 0, size: int = 5) -> tuple[torch.Te
     return tuple(functional.normalize(v, dim=1).detach().requires_grad_() for v in (x, y))
 
 
-def random_matches(seed: int, photos: int = 3, words: int = 5) -> Matches:
-    """Photos of 2 to 4 phrases and 3 to 5 regions, with twins, regions that are neither, words in several photos."""
+def random_matches(seed: int, photos: int = 3, words: int = 5, bare: bool = False) -> Matches:
+    """Photos of 2 to 4 phrases and 3 to 5 regions, with twins, regions that are neither, words in several photos.
+
+    ``bare``: words 0 read like words 1 and 2, which do not read like each other: "dog", "brown dog", "black dog".
+    """
     made = torch.Generator().manual_seed(seed)
 
     def number(low: int, high: int) -> int:
@@ -123,6 +126,9 @@ def random_matches(seed: int, photos: int = 3, words: int = 5) -> Matches:
     same_photo = of_phrase[:, None] == of_region[None]
     said = torch.randint(0, words, (len(of_phrase),), generator=made)
     same_words = said[:, None] == said[None]
+    if bare:
+        of_bare = (said[:, None] == 0) & (said[None] > 0) & (said[None] < 3)
+        same_words = same_words | of_bare | of_bare.T
     kind = torch.rand(same_photo.shape, generator=made)
     positive = same_photo & (kind < 0.35)
     elsewhere = torch.stack(
@@ -136,9 +142,10 @@ def random_matches(seed: int, photos: int = 3, words: int = 5) -> Matches:
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("bare", [False, True])
 @pytest.mark.parametrize(("top_k", "own_top_k", "farthest"), [(1, 1, False), (3, 2, True), (1000, 1000, False)])
-def test_every_term_and_the_total_equal_the_literal_loop(seed, top_k, own_top_k, farthest):
-    matches = random_matches(seed)
+def test_every_term_and_the_total_equal_the_literal_loop(seed, top_k, own_top_k, farthest, bare):
+    matches = random_matches(seed, words=8 if bare else 5, bare=bare)
     settings = replace(ALL, margin=0.4, top_k=top_k, same_photo_top_k=own_top_k, farthest=farthest)
     x, y = embeddings(matches, seed)
     computed = structure_preserving_loss(x, y, matches, settings)
