@@ -237,6 +237,9 @@ class NetworkSettings:
     judge: int = setting(512, 'of "similarity": hidden size of what judges a pair', at_least=1)
 
 
+_FARTHEST = "in (3) and (4) an anchor has one positive, its farthest neighbour of the batch: the released code's (4)"
+
+
 @dataclass(frozen=True)
 class LossSettings:
     """Margin, weights and mining of equations (1) to (4)."""
@@ -249,9 +252,7 @@ class LossSettings:
     # The choice that localization makes later: which region of this photo.
     same_photo: float = setting(1.0, "weight of (2) with the negatives of the phrase's own photo alone", at_least=0)
     top_k: int = setting(20, "K: triplets kept per positive pair, the most violating ones", at_least=1)
-    farthest: bool = setting(
-        False, "in (3) and (4) an anchor has one positive, its farthest neighbour of the batch: the released code's (4)"
-    )
+    farthest: bool = setting(False, _FARTHEST)
     same_photo_top_k: int = setting(5, "the same for the own photo's negatives", at_least=1)
     refinement: float = setting(2.0, "weight of the box refinement's loss", at_least=0)
 
@@ -273,9 +274,7 @@ class RetrievalLossSettings:
     )
     sentence_structure: float = setting(0.1, "lambda 3, weight of (4): sentences of one photo", at_least=0)
     top_k: int = setting(50, "K: triplets kept per positive pair, the most violating ones", at_least=1)
-    farthest: bool = setting(
-        False, "in (3) and (4) an anchor has one positive, its farthest neighbour of the batch: the released code's (4)"
-    )
+    farthest: bool = setting(False, _FARTHEST)
 
     @property
     def terms(self) -> LossSettings:

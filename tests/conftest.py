@@ -185,3 +185,16 @@ def vectors(tmp_path) -> Path:
     words = "a the man woman dog car red green blue ball box star".split()
     path.write_text("".join(f"{word} {' '.join(map(str, rng.normal(size=6)))}\n" for word in words))
     return path
+
+
+@pytest.fixture
+def closed_is_forbidden(monkeypatch) -> None:
+    """Folders whose name ends in "closed" cannot be listed: permissions would not keep root out."""
+    scan = os.scandir
+
+    def forbidding(folder):
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", forbidding)

@@ -211,17 +211,9 @@ def test_a_folder_without_photos(run, tmp_path):
     assert (code, out) == (2, "") and f"There is no photo in {tmp_path}" in one_sentence(err)
 
 
-def test_a_folder_that_may_not_be_read(run, photos, tmp_path, monkeypatch):
+def test_a_folder_that_may_not_be_read(run, photos, tmp_path, closed_is_forbidden):
     (tmp_path / "a.jpg").write_bytes(photos[0].read_bytes())
     (tmp_path / "closed").mkdir()
-    scan = os.scandir
-
-    def forbidding(folder):
-        if str(folder).endswith("closed"):
-            raise PermissionError(13, "Permission denied")
-        return scan(folder)
-
-    monkeypatch.setattr(os, "scandir", forbidding)
     code, out, err = run(tmp_path, SENTENCE)
     assert code == 1 and len(json.loads(out)) == 1
     assert one_sentence(err) == f"{tmp_path / 'closed'}: the folder cannot be read (Permission denied)\n"

@@ -206,6 +206,8 @@ Recipe = LocalizationRecipe | RetrievalRecipe
 _MANY_NEGATIVES = LossSettings(top_k=100)
 
 _PAPERS_PHOTOS = PhotoSettings(backbone="vgg19", side=224, views="crops")
+# What the paper's two tasks share.
+_PAPERS_DESCENT = {"optimiser": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "decay_every": 10}
 _PAPERS_TEXT = TextSettings(encoder="hglmm", context=0, head=False, pca=6000)
 
 _LOCALIZATION = (
@@ -271,10 +273,8 @@ _LOCALIZATION = (
         positive_iou=0.7,
         negative_iou=0.3,
         fine_tune=False,
-        optimiser="sgd",
         branch_lr=0.1,
-        weight_decay=5e-4,
-        decay_every=10,
+        **_PAPERS_DESCENT,
         alone=1.0,
         flip=False,
         zoom=1.0,
@@ -317,9 +317,7 @@ _RETRIEVAL = (
         frozen_lr=0.1,
         epochs=0,
         sentences=5,
-        optimiser="sgd",
-        weight_decay=5e-4,
-        decay_every=10,
+        **_PAPERS_DESCENT,
         photos=_PAPERS_PHOTOS,
         loss=RetrievalLossSettings(
             margin=0.1, photo_anchor=1.0, sentence_anchor=2.0, photo_structure=0.1, sentence_structure=0.2, top_k=50

@@ -59,16 +59,8 @@ def test_a_link_to_nothing_is_passed_over(tmp_path):
     assert [file.path for file in found.files] == ["b.jpg"] and list(found.unreadable) == ["a.jpg"]
 
 
-def test_a_forbidden_folder_is_named_and_hides_what_is_in_it(tmp_path, monkeypatch):
+def test_a_forbidden_folder_is_named_and_hides_what_is_in_it(tmp_path, closed_is_forbidden):
     touch(tmp_path, "a.jpg", "closed/b.jpg", "closedtoo.jpg")
-    scan = os.scandir
-
-    def forbidding(folder):
-        if str(folder).endswith("closed"):
-            raise PermissionError(13, "Permission denied")
-        return scan(folder)
-
-    monkeypatch.setattr(os, "scandir", forbidding)
     found = walk(tmp_path)
     assert [file.path for file in found.files] == ["a.jpg", "closedtoo.jpg"]
     assert found.unreadable == {"closed": "the folder cannot be read (Permission denied)"}
