@@ -7,6 +7,7 @@ let editing = false;     // whether words can be clicked to make and drop phrase
 let spans = [];          // [start, end] of each phrase, in characters of the sentence, while editing
 let pending = null;      // the spans that the visitor wants, as JSON, until their answer is here
 let sentAt = 0;          // when the correction was sent that is not answered yet; 0: none is
+let timer = null;        // asks again for an answer that does not come
 
 // How a mark, a PhraseMark of view_data, is shown.
 const unlikely = (mark) => mark.present !== null && 100 * mark.present < threshold;
@@ -152,11 +153,15 @@ const correct = (next) => {
   sendSpans();
 };
 
-// One question at a time: what was clicked meanwhile is sent when its answer is here. A lost one is not waited for.
+// One question at a time: what was clicked meanwhile is sent when its answer is here, or seems to be lost.
 const sendSpans = () => {
-  if (Date.now() - sentAt < 5000) return;
-  sentAt = Date.now();
-  trigger('edit', {spans});
+  clearTimeout(timer);
+  const left = sentAt + 5000 - Date.now();
+  if (left <= 0) {
+    sentAt = Date.now();
+    trigger('edit', {spans});
+  }
+  timer = setTimeout(() => { if (pending !== null) sendSpans(); }, left > 0 ? left : 5000);
 };
 
 const drawTable = (table) => {
