@@ -65,8 +65,10 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--refit",
+        nargs="+",
         metavar="CHECKPOINT",
-        help="train nothing, only fit the probabilities of a localization checkpoint on the val photos anew",
+        help="train nothing, only fit the probabilities of a localization checkpoint on the val photos anew; of "
+        "several that began with the same --start, the mean of their weights is taken",
     )
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe")
     p.add_argument("--settings", action="store_true", help="only list the recipe's settings, their values and meaning")

@@ -1,11 +1,11 @@
 """Training of both tasks. :func:`train` is all of it; a step is in `localization.py` and `retrieval.py`.
 
-:func:`refit` fits the probabilities of a finished localization checkpoint anew.
+:func:`refit` fits the probabilities of a finished localization checkpoint, or of the mean of several, anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sspe.errors import SspeError
@@ -72,7 +72,7 @@ def train(
 
 
 def refit(
-    checkpoint: str | Path,
+    checkpoints: str | Path | Sequence[str | Path],
     data: str | Path,
     output: str | Path,
     *,
@@ -87,18 +87,21 @@ def refit(
 ) -> dict:
     """Fit the probabilities of a localization checkpoint on val photos; its other weights stay as they are.
 
-    ``output`` gets ``best.safetensors``, ``metrics.json`` and ``reliability.png``; ``checkpoint`` itself is only read.
-    The other arguments, the measures returned and the errors raised are those of :func:`train`.
+    Of several checkpoints, runs that began with the same weights, the network gets the mean of their weights, see
+    :func:`sspe.training.start.mean_of`. ``output`` gets ``best.safetensors``, ``metrics.json`` and ``reliability.png``;
+    the checkpoints themselves are only read. The other arguments, the measures returned and the errors raised are those
+    of :func:`train`.
     """
     from sspe.checkpoint import find_checkpoint
     from sspe.training.localization import refit_localization
     from sspe.training.loop import open_run
     from sspe.training.source import Source
 
-    checkpoint = find_checkpoint(checkpoint)
+    given = [checkpoints] if isinstance(checkpoints, (str, Path)) else checkpoints
+    found = [find_checkpoint(checkpoint) for checkpoint in given]
     source = Source(data, photos, train_split, val_split, limit, val_limit)
     return refit_localization(
-        checkpoint, source, open_run(output, device=device, precision=precision, start=checkpoint, quiet=quiet)
+        found, source, open_run(output, device=device, precision=precision, start=found[0], quiet=quiet)
     )
 
 

@@ -40,7 +40,7 @@ from sspe.training.optimiser import make_optimiser
 from sspe.training.recipes import LocalizationRecipe
 from sspe.training.search import fit_search
 from sspe.training.source import Source
-from sspe.training.start import take_weights
+from sspe.training.start import mean_of, take_weights
 from sspe.vision.boxes import iou
 from sspe.vision.detections import THINGS
 from sspe.vision.folding import collapse
@@ -69,14 +69,15 @@ def train_localization(recipe: LocalizationRecipe, data: LocalizationData, run: 
     return measured
 
 
-def refit_localization(checkpoint: Path, source: Source, run: Run) -> dict:
-    """Fit the probabilities of a checkpoint anew, with all that training fits at its end; nothing else changes.
+def refit_localization(checkpoints: Sequence[Path], source: Source, run: Run) -> dict:
+    """Fit the probabilities of a checkpoint, or of the mean of several, anew, with all that training fits at its end.
 
     Returns the measures, as in metrics.json. Raises SspeError where there are no photos to fit them on.
     """
-    if run.best_checkpoint.resolve() == checkpoint.resolve():
-        raise SspeError(f"{checkpoint} is the checkpoint itself; name another --output.")
-    model, about = load_checkpoint(checkpoint)
+    for checkpoint in checkpoints:
+        if run.best_checkpoint.resolve() == checkpoint.resolve():
+            raise SspeError(f"{checkpoint} is the checkpoint itself; name another --output.")
+    model, about = mean_of(checkpoints)
     model.for_inference(run.device, run.precision)
     train = open_dataset(source.data, source.train_split, limit=source.limit, photos=source.photos)
     val = open_dataset(source.data, source.val_split, limit=source.val_limit, photos=source.photos)

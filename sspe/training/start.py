@@ -1,11 +1,12 @@
-"""Beginning a run with the weights of a checkpoint instead of ImageNet's and random ones."""
+"""Beginning with the weights of checkpoints: a run with those of one, a refit with the mean of several."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from sspe.checkpoint import load_checkpoint
+from sspe.checkpoint import identity, load_checkpoint
 from sspe.errors import CheckpointError
 from sspe.models.localization import LocalizationModel
 from sspe.models.retrieval import RetrievalModel
@@ -38,6 +39,37 @@ def take_weights(model: RetrievalModel | LocalizationModel, path: Path) -> None:
             "training photos and the --set options of the one that made it."
         )
     load_collapsed(model, theirs)
+
+
+def mean_of(paths: Sequence[Path]) -> tuple[LocalizationModel, dict]:
+    """The first checkpoint's model, its network the mean of all the checkpoints' networks, and what is known about it.
+
+    Runs that began with the same weights end near enough to each other that the mean of their weights is a network,
+    too, and a better one than each (Wortsman et al., *Model soups*, ICML 2022).
+
+    Raises CheckpointError where anything but the networks' weights differs.
+    """
+    model, about = load_checkpoint(paths[0])
+    if len(paths) == 1:
+        return model, about
+    networks = [model.network.state_dict()]
+    for path in paths[1:]:
+        other = load_checkpoint(path)[0]
+        theirs, ours = other.regions.state_dict(), model.regions.state_dict()
+        same_eyes = other.settings == model.settings and all(torch.equal(ours[name], theirs[name]) for name in ours)
+        if not (same_eyes and _alike(other.text_encoder, model.text_encoder)):
+            raise CheckpointError(
+                f"{paths[0]} and {path} cannot be averaged, for they see or read differently; give checkpoints of runs "
+                "with the same settings and the same --start."
+            )
+        networks.append(other.network.state_dict())
+    # Counts, such as batch norm's, are whole numbers and stay so.
+    mean = {
+        name: torch.stack([network[name].double() for network in networks]).mean(0).to(tensor.dtype)
+        for name, tensor in networks[0].items()
+    }
+    model.network.load_state_dict(mean)
+    return model, {**about, "mean_of": [identity(path) for path in paths]}
 
 
 def _adapted(theirs: dict[str, torch.Tensor], ours: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

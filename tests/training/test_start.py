@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 
 from sspe.checkpoint import identity, load_checkpoint
 from sspe.errors import CheckpointError
+from sspe.training.start import mean_of
 
 NAMES = ("fine_tune=false", "flip=false", "detector.boxes=5", "things=1", "bare=0.3", "epochs=1")
 
@@ -48,3 +49,18 @@ def test_another_text_encoder_starts_anew(train, start, tmp_path, caplog):
     with caplog.at_level("INFO"):
         train(tmp_path / "run", "text.head=false", "epochs=1", start=start)
     assert "start anew: network.text" in caplog.text
+
+
+def test_the_mean_of_two_runs_from_one_start(train, start, tmp_path):
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for seed, run in enumerate(runs):
+        train(run, *NAMES, "epochs=1", start=start, seed=seed)
+    paths = [run / "best.safetensors" for run in runs]
+    model, about = mean_of(paths)
+    networks = [load_checkpoint(path)[0].network.state_dict() for path in paths]
+    name = "text.layers.0.weight"
+    assert not torch.equal(networks[0][name], networks[1][name])
+    torch.testing.assert_close(model.network.state_dict()[name], (networks[0][name] + networks[1][name]) / 2)
+    assert about["mean_of"] == [identity(path) for path in paths]
+    with pytest.raises(CheckpointError, match="cannot be averaged, for they see or read differently"):
+        mean_of([paths[0], start])
