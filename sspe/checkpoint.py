@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 
-from sspe.errors import CheckpointError
+from sspe.errors import CheckpointError, SspeError
 from sspe.files import DETECTOR_FILE, SHIPPED, written
 from sspe.models.calibration import Calibration
 from sspe.models.localization import LocalizationModel
 from sspe.models.retrieval import Bank, RetrievalModel
 from sspe.models.search_fit import SearchFit
-from sspe.settings import LocalizationModelSettings, RetrievalModelSettings
+from sspe.settings import LocalizationModelSettings, RetrievalModelSettings, check
 from sspe.text.encoders import load_text_encoder
 from sspe.vision.folding import collapse, collapsed_state
 
@@ -72,7 +72,7 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
 
     Raises:
         CheckpointError: the file is missing, no checkpoint of ours, of an unknown version, for another task, damaged,
-            or lacks a tensor.
+            lacks a tensor, or has a setting outside its range.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -104,6 +104,7 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
     model_class, settings_class = MODELS[task]
     try:
         settings = settings_class.from_dict(json.loads(metadata["settings"]))
+        _check(settings, path)
         text = json.loads(metadata["text"])
         about = json.loads(metadata["about"])
         whole = metadata.get("checksum") in (None, _checksum(tensors))
@@ -181,6 +182,15 @@ def _downloaded(repository: str) -> Path:
 def identity(path: str | Path) -> str:
     """Short hash of a checkpoint's bytes: identifies what was made with it."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+
+
+def _check(settings: LocalizationModelSettings | RetrievalModelSettings, path: Path) -> None:
+    """Raise CheckpointError for a setting that no model can have: damaged, or written by hand."""
+    try:
+        check(settings)
+    except SspeError as error:
+        reason = str(error)
+        raise CheckpointError(f"{path} cannot be used: {reason[0].lower()}{reason[1:]}") from None
 
 
 def _checksum(tensors: dict[str, torch.Tensor]) -> str:

@@ -10,7 +10,8 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar, get_args, get_type_hints
+from numbers import Integral, Real
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from sspe.errors import SspeError
 
@@ -18,6 +19,8 @@ REGION_MODES = ("roi", "crops")
 NETWORK_KINDS = ("embedding", "similarity", "cca")
 OPTIMISERS = ("adamw", "sgd")
 VIEWS = ("one", "mirror", "crops")
+LARGEST_SIDE = 4096  # pixels; above it a photo takes gigabytes on its way through a backbone
+WIDEST = 16_384  # numbers per vector inside a network; two such layers take a gigabyte
 INCOMPLETE = ("refuse", "skip")  # what to do about photos whose captions are incomplete
 
 Settings = TypeVar("Settings")
@@ -37,14 +40,17 @@ def setting(
 
 
 def check(settings: Any, prefix: str = "") -> None:
-    """Raise SspeError for the first value, of the groups inside as well, that is outside its range or choices."""
+    """Raise SspeError for the first value, of the groups inside as well, of a wrong type or out of its range."""
+    kinds = get_type_hints(type(settings))
     for name, value, limits in _fields(settings):
         key = prefix + name
         if dataclasses.is_dataclass(value):
             check(value, f"{key}.")
+        elif wanted := _other_than(kinds[name], value):
+            raise SspeError(f"The setting {key} is {_short(value)}; it must be {wanted}.")
         elif limits["choices"] and value not in limits["choices"]:
             raise SspeError(f"The setting {key} is {value!r}; choose one of {', '.join(limits['choices'])}.")
-        elif isinstance(value, int | float) and not _in_range(value, limits):
+        elif kinds[name] in (int, float) and not _in_range(value, limits):
             least, most = limits["at_least"], limits["at_most"]
             wanted = "a number" if least is None else f"at least {least}" if most is None else f"from {least} to {most}"
             raise SspeError(f"The setting {key} is {value}; it must be {wanted}.")
@@ -79,6 +85,28 @@ def _fields(settings: Any) -> Iterator[tuple[str, Any, Any]]:
         value = getattr(settings, f.name)
         if "about" in f.metadata or dataclasses.is_dataclass(value):
             yield f.name, value, f.metadata
+
+
+def _other_than(kind: Any, value: Any) -> str:
+    """What a setting of type ``kind`` must be, where the value is nothing of the kind; "" where it is."""
+    if kind is bool:
+        return "" if isinstance(value, bool) else "true or false"
+    if kind is int:
+        return "" if isinstance(value, Integral) and not isinstance(value, bool) else "a whole number"
+    if kind is float:
+        return "" if isinstance(value, Real) and not isinstance(value, bool) else "a number"
+    if get_origin(kind) is tuple:
+        words = isinstance(value, tuple | list) and all(isinstance(word, str) for word in value)
+        return "" if words else "several words"
+    if type(None) in get_args(kind):
+        return "" if value is None or isinstance(value, str) else "a word, or none"
+    return "" if isinstance(value, str) else "a word"
+
+
+def _short(value: Any) -> str:
+    """A value as a message shows it: one of a damaged file may be a thousand lines long."""
+    written = repr(value)
+    return written if len(written) <= 60 else f"{written[:57]}..."
 
 
 def _in_range(value: float, limits: Any) -> bool:
@@ -131,8 +159,10 @@ class EdgeBoxesSettings:
     Small working sizes are both faster and, on Flickr30K Entities, better: the thin contours of textures vanish.
     """
 
-    count: int = setting(500, "boxes per photo, the whole photo among them", at_least=1)
-    size: int = setting(192, "pixels; side of the square that the photo is squeezed into", at_least=16)
+    count: int = setting(500, "boxes per photo, the whole photo among them", at_least=1, at_most=100_000)
+    size: int = setting(
+        192, "pixels; side of the square that the photo is squeezed into", at_least=16, at_most=LARGEST_SIDE
+    )
     forest: str | None = setting(None, "file of OpenCV's structured forest; none: edges are colour gradients")
     alpha: float = setting(0.55, "step of the sliding window, as an IoU", at_least=0.05, at_most=0.95)
     beta: float = setting(0.60, "IoU from which the weaker of two boxes is dropped", at_least=0, at_most=1)
@@ -179,10 +209,14 @@ class RegionSettings:
         None, "what training starts from: none, the published ImageNet weights; timm, timm's own; a file; random"
     )
     mode: str = setting("roi", "how the backbone reads a region", choices=REGION_MODES)
-    side: int = setting(320, "pixels; the photo is squeezed to side x side before the map", at_least=32)
-    window: int = setting(7, "RoIAlign gives window x window cells of the map", at_least=1)
-    crop: int = setting(112, 'pixels; side of a crop in mode "crops"', at_least=32)
-    surroundings: int = setting(256, "how many numbers describe the box's surroundings; 0 leaves them out", at_least=0)
+    side: int = setting(
+        320, "pixels; the photo is squeezed to side x side before the map", at_least=32, at_most=LARGEST_SIDE
+    )
+    window: int = setting(7, "RoIAlign gives window x window cells of the map", at_least=1, at_most=64)
+    crop: int = setting(112, 'pixels; side of a crop in mode "crops"', at_least=32, at_most=LARGEST_SIDE)
+    surroundings: int = setting(
+        256, "how many numbers describe the box's surroundings; 0 leaves them out", at_least=0, at_most=WIDEST
+    )
     margin: float = setting(0.25, "reach of the surroundings, as a share of the box's width and height", at_least=0)
     geometry: bool = setting(True, "append x1/W, y1/H, x2/W, y2/H and the area's share of the photo")
 
@@ -197,7 +231,7 @@ class PhotoSettings:
 
     backbone: str = setting("efficientnet_lite2", "a name of sspe.vision.backbones.BACKBONES")
     weights: str | None = setting(None, "as regions.weights: none, timm, a file or random")
-    side: int = setting(256, "pixels; the photo is squeezed to side x side", at_least=32)
+    side: int = setting(256, "pixels; the photo is squeezed to side x side", at_least=32, at_most=LARGEST_SIDE)
     views: str = setting("mirror", "views whose mean is the photo's vector", choices=VIEWS)
 
 
@@ -230,11 +264,15 @@ class NetworkSettings:
     """
 
     kind: str = setting("embedding", "kind of network", choices=NETWORK_KINDS)
-    hidden: int = setting(2048, "size of a branch's hidden layer; 0: the branch is linear", at_least=0)
-    embedding: int = setting(512, "size of the common space; of cca, the most canonical directions", at_least=1)
+    hidden: int = setting(2048, "size of a branch's hidden layer; 0: the branch is linear", at_least=0, at_most=WIDEST)
+    embedding: int = setting(
+        512, "size of the common space; of cca, the most canonical directions", at_least=1, at_most=WIDEST
+    )
     dropout: float = setting(0.5, "share of the hidden layer dropped in training", at_least=0, at_most=1)
-    refiner: int = setting(512, "hidden size of the box refinement; 0: the proposals are the answers", at_least=0)
-    judge: int = setting(512, 'of "similarity": hidden size of what judges a pair', at_least=1)
+    refiner: int = setting(
+        512, "hidden size of the box refinement; 0: the proposals are the answers", at_least=0, at_most=WIDEST
+    )
+    judge: int = setting(512, 'of "similarity": hidden size of what judges a pair', at_least=1, at_most=WIDEST)
 
 
 _FARTHEST = "in (3) and (4) an anchor has one positive, its farthest neighbour of the batch: the released code's (4)"

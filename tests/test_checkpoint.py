@@ -213,11 +213,53 @@ def test_damaged_metadata(checkpoint, tmp_path, change):
     one_sentence(error)
 
 
+NONSENSE = [
+    ("regions.side", -3, "regions.side is -3; it must be from 32 to 4096"),
+    ("regions.side", 96.5, "it must be a whole number"),
+    ("regions.side", 10**12, "it must be from 32 to 4096"),
+    ("regions.geometry", 1, "regions.geometry is 1; it must be true or false"),
+    ("regions.mode", "pieces", "choose one of roi, crops"),
+    ("regions.weights", ["a"], "it must be a word, or none"),
+    ("network.dropout", "0.5" * 100, "network.dropout is '0.50.50.50.5"),
+    ("network.dropout", float("nan"), "network.dropout is nan; it must be from 0 to 1"),
+    ("network.hidden", 10**7, "it must be from 0 to 16384"),
+    ("network.kind", None, "it must be a word"),
+    ("proposals.alpha", 7, "proposals.alpha is 7; it must be from 0.05 to 0.95"),
+    ("proposals.count", True, "it must be a whole number"),
+    ("detector.least", -0.1, "detector.least is -0.1; it must be from 0 to 1"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "words"), NONSENSE)
+def test_a_setting_that_no_model_has(checkpoint, tmp_path, key, value, words):
+    def change(tensors, metadata):
+        settings, (group, name) = json.loads(metadata["settings"]), key.split(".")
+        settings[group][name] = value
+        metadata["settings"] = json.dumps(settings)
+
+    with pytest.raises(CheckpointError, match=r"odd\.safetensors cannot be used: the setting ") as error:
+        load_checkpoint(rewritten(checkpoint, tmp_path / "odd.safetensors", change))
+    assert words in one_sentence(error)
+
+
+@pytest.mark.parametrize("context", [-1, 2.0, "3", None, True])
+def test_a_context_that_no_text_encoder_reads(checkpoint, tmp_path, context):
+    def change(tensors, metadata):
+        text = json.loads(metadata["text"])
+        text["settings"]["context"] = context
+        metadata["text"] = json.dumps(text)
+
+    with pytest.raises(CheckpointError, match=r"words around a phrase|text vector") as error:
+        load_checkpoint(rewritten(checkpoint, tmp_path / "odd.safetensors", change))
+    one_sentence(error)
+
+
 def test_a_flipped_byte_anywhere(checkpoint, tmp_path):
     """In the length of the header, the header and the tensors; of the metadata only what is read matters."""
     whole, path = checkpoint.read_bytes(), tmp_path / "flipped.safetensors"
     header = 8 + int.from_bytes(whole[:8], "little")
-    for place in (0, 6, 9, 30, header - 40, header + 1, (header + len(whole)) // 2, len(whole) - 1):
+    key = whole.index(b'"settings"') + 3  # metadata are written in an order that is another one every time
+    for place in (0, 6, 9, key, header - 40, header + 1, (header + len(whole)) // 2, len(whole) - 1):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         with pytest.raises(CheckpointError) as error:
             load_checkpoint(path)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
@@ -98,12 +99,25 @@ def test_a_change_that_cannot_be_made_is_one_sentence(change, words):
         (Outer(inner=Inner(kind="flat")), "inner.kind is 'flat'; choose one of round, square"),
         (Outer(rate=float("nan")), "rate is nan; it must be a number"),
         (Outer(rate=float("inf")), "rate is inf; it must be a number"),
+        (Outer(rate="1"), "rate is '1'; it must be a number"),
+        (Outer(rate=True), "rate is True; it must be a number"),
+        (Outer(count=3.0), "count is 3.0; it must be a whole number"),
+        (Outer(on=1), "on is 1; it must be true or false"),
+        (Outer(word=None), "word is None; it must be a word"),
+        (Outer(file=1), "file is 1; it must be a word, or none"),
+        (Outer(words="x,y"), "words is 'x,y'; it must be several words"),
     ],
 )
 def test_a_value_out_of_its_range_is_one_sentence(value, words):
     with pytest.raises(SspeError, match=r"^The setting ") as error:
         check(value)
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers():
+    check(Outer(count=np.int64(3), rate=np.float32(0.5)))
+    with pytest.raises(SspeError, match=r"count is .*it must be at least 1"):
+        check(Outer(count=np.int64(0)))
 
 
 def test_limits_belong_to_the_range():

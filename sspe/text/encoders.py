@@ -99,8 +99,14 @@ def create_text_encoder(settings: TextSettings, texts: Sequence[str]) -> TextEnc
 
 
 def load_text_encoder(name: str, settings: dict, state: dict[str, torch.Tensor]) -> TextEncoder:
-    """The encoder that a checkpoint describes. Raises CheckpointError for an unknown name."""
-    return _class(name).load(settings, state)
+    """The encoder that a checkpoint describes. Raises CheckpointError for an unknown name or a context that is none."""
+    encoder = _class(name).load(settings, state)
+    if type(encoder.context) is not int or encoder.context < 0:
+        raise CheckpointError(
+            f"The checkpoint's text encoder reads {encoder.context!r} words around a phrase; it must be a whole number "
+            "of at least 0, so copy or train it again."
+        )
+    return encoder
 
 
 def _class(name: str) -> type[TextEncoder]:
