@@ -1,6 +1,9 @@
 # The page in a container:  docker build -t sspe . && docker run -p 7860:7860 sspe
 FROM python:3.11-slim
 
+# Letters beyond English ones on drawn pictures; a Hugging Face Space installs the same.
+COPY packages.txt .
+RUN apt-get update && xargs apt-get install -y --no-install-recommends < packages.txt && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 1000 visitor
 WORKDIR /app
 COPY requirements.txt .

@@ -186,23 +186,59 @@ def test_the_console_command(project):
     assert project["project"]["scripts"] == {"sspe": "sspe.cli:main"}
 
 
-def test_a_wheel_would_hold_every_module_every_part_of_the_page_and_one_checkpoint():
-    """What setuptools would build; nothing is built."""
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory) -> dict[str, set[str]]:
+    """Files that setuptools would put into a wheel and an sdist; nothing is built."""
     listing = """
+import sys
 from setuptools import Distribution
 distribution = Distribution({"script_name": "setup.py"})
 distribution.parse_config_files()
 build = distribution.get_command_obj("build_py")
 build.ensure_finalized()
 for output in build.get_outputs(include_bytecode=False):
-    print(output.removeprefix(build.build_lib).strip("/"))
+    print("wheel", output.removeprefix(build.build_lib).strip("/"))
+about = distribution.get_command_obj("egg_info")
+about.egg_base = sys.argv[1]
+about.ensure_finalized()
+about.run()
+for file in about.filelist.files:
+    print("sdist", file)
 """
-    run = subprocess.run([sys.executable, "-c", listing], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    about = tmp_path_factory.mktemp("about")
+    command = [sys.executable, "-c", listing, about]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
-    held = {name for name in run.stdout.splitlines() if name.startswith("sspe/")}
+    found = {"wheel": set(), "sdist": set()}
+    for line in run.stdout.splitlines():
+        kind, _, file = line.partition(" ")
+        if kind in found and not file.startswith(str(about)):
+            found[kind].add(file)
+    return found
+
+
+def test_a_wheel_would_hold_every_module_every_part_of_the_page_and_one_checkpoint(packed):
     kinds = {".py", ".js", ".css", ".html", ".svg", ".gz", ".tsv"}
     expected = {str(file.relative_to(ROOT)) for file in (ROOT / "sspe").rglob("*") if file.suffix in kinds}
-    assert held == expected | {"sspe/checkpoints/sspe-lite0.safetensors"}
+    assert packed["wheel"] == expected | {"sspe/checkpoints/sspe-lite0.safetensors"}
+
+
+def test_an_sdist_would_hold_all_but_our_own_machinery_and_the_other_checkpoints(packed):
+    folders = ("sspe", "tests", "docs", "benchmarks", "tools", "assets")
+    files = {file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()}
+    kept = {file for file in files if "__pycache__" not in file.parts and file.suffix != ".pyi"}  # Gradio leaves .pyi
+    expected = {str(file.relative_to(ROOT)) for file in kept}
+    expected |= {
+        "README.md",
+        "pyproject.toml",
+        "MANIFEST.in",
+        "LICENSE",
+        "app.py",
+        "requirements.txt",
+        "constraints.txt",
+    }
+    expected |= {"CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "MODEL_CARD.md", "Dockerfile", "packages.txt"}
+    assert packed["sdist"] == expected | {"checkpoints/sspe-lite0.safetensors"}
 
 
 @pytest.mark.slow

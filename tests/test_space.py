@@ -50,6 +50,15 @@ def test_the_container_is_built_from_the_same_requirements_and_runs_unprivileged
     assert any(line.startswith("HEALTHCHECK") for line in lines)
 
 
+def test_space_and_container_have_letters_beyond_english_ones():
+    """matplotlib, which brings DejaVu elsewhere, is not among what they install; a Space reads packages.txt itself."""
+    assert (ROOT / "packages.txt").read_text(encoding="utf-8").split() == ["fonts-dejavu-core"]
+    container = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert (
+        container.index("COPY packages.txt .") < container.index("apt-get install") < container.index("< packages.txt")
+    )
+
+
 def test_the_container_leaves_out_what_the_page_does_not_need():
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     assert {".git", "runs", "tests"} <= set(ignored)

@@ -15,6 +15,7 @@ from sspe.web.components.code_blocks import CodeBlocks
 from sspe.web.panels.snippets import ADDRESS, client_snippet, curl_snippet, python_snippet
 from sspe.web.service import LocalizeService, Question
 
+COCO = "COCO without grey"
 NOTHING = "There is no result to take away: localize a sentence first."
 
 
@@ -31,13 +32,16 @@ class TakeAway:
         with gr.Row(elem_id="downloads"):
             self._buttons = [
                 gr.DownloadButton(title, interactive=False, elem_id=name, min_width=0)
-                for title, name in (("Picture (PNG)", "png"), ("JSON", "json-file"), ("COCO", "coco"))
+                for title, name in (("Picture (PNG)", "png"), ("JSON", "json-file"), (COCO, "coco"))
             ]
         self.snippets = CodeBlocks(elem_id="snippets")
         self.outputs = [*self._buttons, self.snippets]
 
     def files(self, question: Question | None) -> list[Any]:
-        """Picture, JSON and COCO file, and the snippets, by the question's ``top_k`` and ``threshold``."""
+        """Picture, JSON and COCO file, and the snippets, by the question's ``top_k`` and ``threshold``.
+
+        The COCO file has no phrase that the page shows in grey: its readers take every box for a thing that is there.
+        """
         no_files = [gr.DownloadButton(value=None, interactive=False)] * len(self._buttons)
         if question is None:
             return [*no_files, [{"title": NOTHING}]]
@@ -45,7 +49,8 @@ class TakeAway:
             localization, _ = self._service(question.photo, question.sentence, None, question.spans, question.top_k)
         except SspeError as error:
             return [*no_files, [{"title": str(error)}]]
-        plain, coco = localization.to_dict(), localization.to_coco(question.photo_name)
+        sure = localization.without_doubtful(question.threshold)
+        plain, coco = localization.to_dict(), sure.to_coco(question.photo_name)
         picture = io.BytesIO()
         localization.draw(question.threshold).save(picture, "PNG", compress_level=4)
         stem = Path(question.photo_name).stem
