@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sspe.phrases.head import REMEMBERED_CHARACTERS, head_span
+from sspe.phrases.number import singular_of
 from sspe.vision.detections import THINGS
 
 _DETERMINERS = frozenset("a an the some any my your his her our their this that".split())
@@ -54,19 +55,10 @@ def _places(phrase: str) -> tuple[int, ...]:
     head, before = phrase[start:end], phrase[:start].split()[-1:]
     nouns = [" ".join([*before, head])] if before else []
     for noun in (*nouns, head):
-        for form in _singulars(noun):
+        for form in (noun, singular_of(noun), noun.removesuffix("s")):  # "magpies" is spelt as "ladies" is
             if form in _names():
                 return _names()[form]
     return ()
-
-
-def _singulars(noun: str) -> list[str]:
-    """A noun, and what it may be the plural of."""
-    forms = [noun]
-    for plural, singular in (("ies", "y"), ("ves", "fe"), ("ves", "f"), ("es", ""), ("s", "")):
-        if noun.endswith(plural) and len(noun) > len(plural) + 2:
-            forms.append(noun.removesuffix(plural) + singular)
-    return forms
 
 
 @cache

