@@ -44,6 +44,7 @@ def test_the_watch_sees_what_is_loaded():
     assert loaded_by("import PIL") == {"PIL"}
 
 
+PINS = (".pre-commit-config.yaml", "constraints.txt")
 COMMANDS = (
     "",
     "localize",
@@ -154,6 +155,11 @@ def test_tests_have_every_extra_but_the_one_that_makes_the_tagger(project):
 def test_what_is_installed_is_what_is_required(required):
     for requirement in required:
         assert requirement.specifier.contains(version(requirement.name), prereleases=True), requirement
+
+
+def test_commits_are_checked_with_the_ruff_of_the_tests():
+    pinned = [re.findall(r"\bruff==([\d.]+)", (ROOT / name).read_text(encoding="utf-8")) for name in PINS]
+    assert pinned[0] and set(pinned[0]) == set(pinned[1])
 
 
 def test_there_is_one_opencv(required, project):
