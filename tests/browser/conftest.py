@@ -76,7 +76,10 @@ def browser():
 
 @pytest.fixture(scope="session")
 def context_for(browser):
-    """context_for(settings) -> the context with these settings, whose cache has Gradio's scripts, compiled."""
+    """context_for(settings) -> the context with these settings, whose cache has Gradio's scripts, compiled.
+
+    An empty page stays open in it: the others are tabs of its window, and a window takes longer to open than our page.
+    """
     contexts = {}
 
     def context(settings):
@@ -84,6 +87,7 @@ def context_for(browser):
         if key not in contexts:
             contexts[key] = browser.new_context(**settings)
             contexts[key].set_default_timeout(PATIENCE)
+            contexts[key].new_page()
         return contexts[key]
 
     yield context

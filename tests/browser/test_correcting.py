@@ -102,6 +102,17 @@ def test_clicks_faster_than_the_answers_all_count(asked):
     see(page, "A", "with the", "holds")
 
 
+def test_an_answer_that_is_lost_is_asked_for_again(asked):
+    page = editing(asked)
+    page.clock.install()
+    page.route("**/queue/join*", lambda question: None, times=1)  # nobody ever answers it
+    with page.expect_request("**/queue/join*"):
+        word(page, "man").click()
+    word(page, "holds").click()
+    page.clock.fast_forward(5000)  # milliseconds, which nobody waits
+    see(page, "A", "the dog holds")
+
+
 def test_another_sentence_ends_correcting(asked):
     page = editing(asked)
     word(page, "holds").click()
