@@ -110,3 +110,34 @@ def test_how_many_and_which_together():
     assert (asked.text, asked.number, asked.which.by) == ("the two men", Number(2, "man"), ("left",))
     one = ask("one of the dogs", 0, 15)
     assert (one.text, one.number) == ("dog", None)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "phrase", "by", "text"),
+    [
+        ("Three black dogs run; the middle one is wet.", "the middle one", ("middle",), "the black dog"),
+        ("Two men sit, and the one on the left laughs.", "the one", ("left",), "the man"),
+        ("A woman with two cups: the bigger one is red.", "the bigger one", ("biggest",), "the cup"),
+        ("Two dogs and a cat; the right one sleeps.", "the right one", ("right",), "the dog"),
+    ],
+)
+def test_one_is_one_of_the_things_named_before(sentence, phrase, by, text):
+    start = sentence.index(phrase)
+    found = ask(sentence, start, start + len(phrase))
+    assert (found.which.by, found.text, found.number) == (by, text, None)
+    assert phrase not in found.context.before + found.context.after
+
+
+@pytest.mark.parametrize(
+    ("sentence", "phrase"),
+    [
+        ("the right one", "the right one"),
+        ("A dog chases the right one.", "the right one"),
+        ("Two dogs; the wet one.", "the wet one"),
+        ("Two dogs, one asleep.", "one"),
+    ],
+)
+def test_one_that_stands_for_nothing_or_has_no_place_is_read_as_it_is(sentence, phrase):
+    start = sentence.index(phrase)
+    found = ask(sentence, start, start + len(phrase))
+    assert found.which is None and found.text == phrase
