@@ -1,10 +1,11 @@
 """The paper's tables of image-sentence retrieval as rows that anyone can run again; `ablation.py` for whole photos.
 
     python benchmarks/ablation_retrieval.py --data ROOT --vectors runs/word2vec300.txt       # run what is missing
-    python benchmarks/ablation_retrieval.py --data ROOT --vectors ... --rows loss --seeds 3  # some rows, three seeds
-    python benchmarks/ablation_retrieval.py --data ROOT --vectors ... --print                # run nothing
+    python benchmarks/ablation_retrieval.py --data ROOT --vectors ... --rows loss --seeds 1  # some rows, one seed
+    python benchmarks/ablation_retrieval.py --data ROOT --vectors ... --list    # run nothing, print rows and commands
+    python benchmarks/ablation_retrieval.py --data ROOT --vectors ... --print   # run nothing, print what is finished
 
-Every row is one ``sspe train --task retrieval --recipe retrieval-frozen`` with its own settings: frozen features of
+Most rows are one ``sspe train --task retrieval --recipe retrieval-frozen`` with their own settings: frozen features of
 whole photos, one short schedule. Rows that are finished are not run again, one that was stopped goes on.
 """
 
@@ -22,7 +23,7 @@ JOINED, JOINED_MINILM = ("text.encoder=mean+tfidf", BOTH), ("text.encoder=minilm
 HGLMM_GLOVE = ("text.encoder=hglmm",)
 PLAIN, STRUCTURE = "loss.sentence_structure=0", "loss.sentence_structure=0.1"
 FROM_PHOTOS, FROM_SENTENCES = "loss.sentence_anchor=0", "loss.photo_anchor=0"
-LINEAR = "network.hidden=0"
+LINEAR, LITE2 = "network.hidden=0", "photos.backbone=efficientnet_lite2"
 CCA = "network.kind=cca"
 
 ROWS = (
@@ -53,6 +54,8 @@ ROWS = (
     Row("joined-minilm", "text", f"MiniLM ({SEEN}), mean and tf-idf side by side", (*JOINED_MINILM, PLAIN), RECIPE),
     Row("one-view", "photos", "the photo without its mirror image", (*HGLMM, PLAIN, "photos.views=one"), RECIPE),
     Row("crops", "photos", "ten crops of 224 pixels", (*HGLMM, PLAIN, "photos.views=crops", "photos.side=224"), RECIPE),
+    Row("paper", "recipes", "the paper's recipe, with structure", (WORD2VEC, LITE2), "paper", True),
+    Row("released", "recipes", "the released code's recipe, with structure", (WORD2VEC, LITE2), "released", True),
     Row("fine-tuned", "fine-tuned", "mean and tf-idf, structure, fine-tuned end to end", JOINED, FINE, True),
     Row(
         "fine-tuned-minilm", "fine-tuned", f"MiniLM ({SEEN}), mean and tf-idf, structure, fine-tuned end to end",
@@ -64,17 +67,16 @@ DIRECTIONS = {"image_to_sentence": (1, 5, 10), "sentence_to_image": (1, 5, 10), 
 
 def parser() -> argparse.ArgumentParser:
     """The command line's options."""
-    return shared.parser(__doc__, ROWS, None, Path("runs/ablation-retrieval"))
+    p = shared.parser(__doc__, ROWS, Path("runs/ablation-retrieval"))
+    p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    return p
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0 ok, 1 where rows failed, 2 for a user's mistake."""
-    return shared.print_table(parser().parse_args(arguments), chosen, run, table)
-
-
-def chosen(wanted: Sequence[str] | None) -> list[Row]:
-    """The rows of the groups and names wanted, the base first; None wants all on frozen features."""
-    return shared.choose(ROWS, wanted)
+    return shared.print_table(
+        parser().parse_args(arguments), ROWS, lambda row, options: command(row, "retrieval", options), run, table
+    )
 
 
 def run(rows: Sequence[Row], options: argparse.Namespace) -> list[tuple[str, str]]:

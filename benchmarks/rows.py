@@ -1,7 +1,6 @@
-"""What the tables of `ablation.py` and `ablation_retrieval.py` share: rows to train, and how they are run and printed.
+"""Rows of a table: what each is, how they are chosen, and, where a row is one ``sspe train``, how they are run.
 
-A row is one run of ``sspe train`` with its own settings. Rows that are finished (their folder has a metrics.json) are
-not run again, and one that was stopped goes on.
+Such rows that are finished (their folder has a metrics.json) are not run again, and one that was stopped goes on.
 """
 
 import argparse
@@ -35,7 +34,6 @@ class Row:
         changes: settings changed in the recipe.
         recipe: what is changed.
         by_name_only: too long to be run unless the row is asked for.
-        limited: trained on the first --limit photos; False: on all, whatever --limit says.
     """
 
     name: str
@@ -44,28 +42,21 @@ class Row:
     changes: tuple[str, ...]
     recipe: str
     by_name_only: bool = False
-    limited: bool = True
 
 
-def parser(
-    about: str, rows: Sequence[Row], limit: int | None, output: Path, others: Sequence[str] = ()
-) -> argparse.ArgumentParser:
-    """The options of a table's command line; ``limit`` None trains on all photos, ``others`` are as of `choose`."""
+def parser(about: str, rows: Sequence[Row], output: Path) -> argparse.ArgumentParser:
+    """The options of a table's command line; ``output`` is the default folder."""
     p = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", required=True, help="as for sspe train")
     p.add_argument("--vectors", required=True, help="300-d word vectors, trained on captions without val's")
-    p.add_argument(
-        "--rows", nargs="+", metavar="NAME", help=f"these groups or rows only: {', '.join([*others, *names(rows)])}"
-    )
-    p.add_argument(
-        "--seeds", type=int, default=1, help="runs per row; more give mean and spread (default: %(default)s)"
-    )
-    p.add_argument("--limit", type=int, default=limit, help=f"training photos (default: {limit or 'all'})")
+    p.add_argument("--rows", nargs="+", metavar="NAME", help=f"these groups or rows only: {', '.join(names(rows))}")
+    p.add_argument("--seeds", type=int, default=3, help="runs per row (default: %(default)s)")
+    p.add_argument("--limit", type=int, help="training photos (default: all)")
     p.add_argument("--val-limit", type=int, help="val photos (default: all)")
     p.add_argument("--output", type=Path, default=output, help="folder of the runs (default: %(default)s)")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of every row")
-    p.add_argument("--print", action="store_true", help="run nothing, print what there is")
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    p.add_argument("--list", action="store_true", help="run nothing, print every row and its command")
+    p.add_argument("--print", action="store_true", help="run nothing, print what is finished")
     p.add_argument("--quiet", action="store_true", help="no progress bars")
     return p
 
@@ -75,14 +66,14 @@ def names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys([*(row.group for row in rows), *(row.name for row in rows)]))
 
 
-def choose(rows: Sequence[Row], wanted: Sequence[str] | None, others: Sequence[str] = ()) -> list[Row]:
+def choose(rows: Sequence[Row], wanted: Sequence[str] | None) -> list[Row]:
     """The rows of the groups and names wanted, the base first; None wants all but those run by name only.
 
-    ``others`` are names that stand for no row. Raises SspeError for a name that is unknown.
+    Raises SspeError for a name that is unknown.
     """
     if wanted is None:
         return [row for row in rows if not row.by_name_only]
-    known = [*others, *names(rows)]
+    known = names(rows)
     for name in wanted:
         if name not in known:
             raise SspeError(f"There is no row or group {name!r}; choose among {', '.join(known)}.")
@@ -91,19 +82,26 @@ def choose(rows: Sequence[Row], wanted: Sequence[str] | None, others: Sequence[s
 
 def print_table(
     options: argparse.Namespace,
-    choose: Callable[[Sequence[str] | None], list[Row]],
+    rows: Sequence[Row],
+    command: Callable[[Row, argparse.Namespace], str],
     run: Callable[[Sequence[Row], argparse.Namespace], list[tuple[str, str]]],
     table: Callable[[Sequence[Row], argparse.Namespace], str],
 ) -> int:
-    """Choose the rows, run what is missing, print all; the exit code: 0 ok, 1 where rows failed, 2 for a mistake."""
+    """Choose among the rows, run what is missing, print all.
+
+    Returns the exit code: 0 ok, 1 where ``run`` names rows that failed, 2 for a user's mistake.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        rows = choose(options.rows)
-        failed = [] if options.print else run(rows, options)
+        chosen = choose(rows, options.rows)
+        if options.list:
+            print("\n".join(f"{row.about}\n    {command(row, options)}" for row in rows if row in chosen))
+            return 0
+        failed = [] if options.print else run(chosen, options)
     except SspeError as error:
         print(error, file=sys.stderr)
         return 2
-    print(table(rows, options))
+    print(table(chosen, options))
     for name, reason in failed:
         print(f"{name}: {reason}", file=sys.stderr)
     return 1 if failed else 0
@@ -124,14 +122,10 @@ def command(row: Row, task: str, options: argparse.Namespace, seed: int = 0) -> 
     line = ["sspe", "train", *(("--task", task) if task != "localization" else ())]
     line += ["--data", options.data, "--recipe", row.recipe]
     line += [part for change in changes(row, options) for part in ("--set", change)]
-    for option, value in (("--limit", _limit(row, options)), ("--val-limit", options.val_limit)):
+    for option, value in (("--limit", options.limit), ("--val-limit", options.val_limit)):
         line += [option, str(value)] if value else []
     line += ["--device", options.device] if options.device != "auto" else []
     return shlex.join([*line, "--seed", str(seed), "--output", str(folder(row, seed, options))])
-
-
-def _limit(row: Row, options: argparse.Namespace) -> int | None:
-    return options.limit if row.limited else None
 
 
 def train_missing(rows: Sequence[Row], task: str, options: argparse.Namespace) -> list[tuple[str, str]]:
@@ -146,7 +140,7 @@ def train_missing(rows: Sequence[Row], task: str, options: argparse.Namespace) -
     missing: dict[tuple, list[tuple[Row, Recipe, int]]] = {}  # by what they read
     for row in rows:
         made = recipe(row.recipe, changes(row, options), task)
-        source = Source(options.data, limit=_limit(row, options), val_limit=options.val_limit)
+        source = Source(options.data, limit=options.limit, val_limit=options.val_limit)
         for seed in range(options.seeds):
             if not (folder(row, seed, options) / "metrics.json").exists():
                 missing.setdefault((source, made.reads), []).append((row, made, seed))

@@ -113,7 +113,10 @@ def task_of(recipe: Recipe) -> tuple[Callable, Callable[..., dict]]:
     """
     if isinstance(recipe, LocalizationRecipe):
         from sspe.training.localization import LocalizationData, train_localization
+        from sspe.training.region_features import train_region_features
 
+        if recipe.nouns:
+            return LocalizationData.read, train_region_features
         return LocalizationData.read, train_localization
     from sspe.training.retrieval import RetrievalData, train_retrieval
 

@@ -26,8 +26,10 @@ def take_weights(model: RetrievalModel | LocalizationModel, path: Path) -> None:
 
     Raises CheckpointError where that is not so.
     """
-    other = load_checkpoint(path, model.task)[0]
+    other, about = load_checkpoint(path, model.task)
     theirs, ours = other.state_dict(), collapsed_state(model)
+    if about.get("settings", {}).get("nouns"):  # of region features the rest has learnt nothing
+        theirs = {name: tensor for name, tensor in theirs.items() if name.startswith("regions.")}
     if isinstance(model, LocalizationModel):
         theirs = _adapted(theirs, ours)
     differing = sorted(name for name in {**ours, **theirs} if _shape(ours, name) != _shape(theirs, name))

@@ -1,104 +1,99 @@
-"""benchmarks/ablation.py: rows are trained once, go on where they were stopped, and end in a table."""
+"""benchmarks/ablation.py: rows are trained once, each with what it says, and end in a table."""
 
+import json
 import shlex
 
 import ablation
+import numpy as np
 import pytest
+import region_vectors
+import trial
 
-import sspe.train
-from sspe.training.localization import LocalizationTask
 from sspe.training.recipes import recipe
+
+
+def results(tmp_path) -> list[dict]:
+    return [json.loads(line) for line in (tmp_path / "runs" / "results.jsonl").read_text().splitlines()]
 
 
 def test_every_row_has_a_recipe_and_a_name_of_its_own():
     names = [row.name for row in ablation.ROWS]
-    assert len(set(names)) == len(names) and len({(row.recipe, row.changes) for row in ablation.ROWS}) == len(names)
+    assert len(set(names)) == len({(row.changes, row.inputs) for row in ablation.ROWS}) == len(names)
     assert ablation.ROWS[0].name == ablation.ROWS[0].group == "base"
     for row in ablation.ROWS:
-        changed = recipe(row.recipe, [change.format(vectors="v.txt") for change in row.changes])
-        assert (changed.text.encoder == "minilm") == ("has seen these captions" in row.about)
-        if row.recipe == "ablation":
-            assert not changed.fine_tune and not changed.calibrated and not changed.network.refiner
-    assert [row.name for row in ablation.chosen(None)] == [
-        row.name for row in ablation.ROWS if row.recipe == "ablation"
-    ]
-    assert [row.name for row in ablation.chosen(["crops", "network"])] == [
-        "base", "linear", "similarity", "cca-hglmm", "cca-mean", "crops",
-    ]  # fmt: skip
+        made = recipe(row.recipe, row.changes)
+        assert not (made.fine_tune or made.calibrated or made.network.refiner or made.nouns)
+        assert (made.regions.geometry or made.loss.same_photo > 0 or row.inputs.things) == (
+            "not the paper" in row.about
+        )
+        assert bool(made.mining_epoch) == ("hard negatives" in row.about) and made.mining_epoch < made.epochs
 
 
-def test_rows_are_trained_once_and_printed(run, tmp_path, capsys, monkeypatch):
-    assert run(ablation, "--rows", "linear", "mean", "proposals", "--seeds", "2") == 0
+def test_a_run_is_made_once_and_again_gives_the_same_figures(run, tmp_path, capsys, monkeypatch):
+    assert run(ablation, "--rows", "linear", "--seeds", "2") == 0
     printed = capsys.readouterr().out
-    lines = printed.splitlines()
-    assert [line.split("|")[1].strip() for line in lines if line.startswith("|")][2:] == [
-        "floor: whole photo",
-        "floor: centred box of 0.8 W x 0.8 H",
-        "HGLMM, nonlinear, bi-directional, RoI, positive augmentation",
-        "linear branches",
-        "mean of GloVe 50-d and word2vec 300-d",
-        *(f"base, measured with {count} proposals (bound {bound})" for count, bound in bounds(lines)),
-    ]
-    linear = next(line for line in lines if line.startswith("| linear"))
-    assert linear.count("±") == 3 and linear.endswith("| 2 |")
-    made = sorted(path.name for path in (tmp_path / "runs").iterdir())
-    assert made == ["base-0", "base-1", "linear-0", "linear-1", "mean-0", "mean-1", "proposals.json"]
+    titles = [line.split("|")[1].strip() for line in printed.splitlines() if line.startswith("|")][2:]
+    assert titles == [
+        "floor: whole photo", "floor: centred box of 0.8 W x 0.8 H", "mean of word vectors, nonlinear, bi-directional",
+        "the same after NMS at 0.5", "linear branches",
+    ]  # fmt: skip
+    first = results(tmp_path)
+    assert [(line["row"], line["seed"]) for line in first] == [("base", 0), ("linear", 0), ("base", 1), ("linear", 1)]
+    line = first[0]
+    hits = np.unpackbits(np.frombuffer(bytes.fromhex(line["hits"]), np.uint8))[: line["phrases"]]
+    assert hits.mean() == pytest.approx(line["recall_at_1"]) == line["nms"]["recall_at_1"]
+    assert len(line["curve"]) == 2 and 0 < line["upper_bound"] <= 1
 
-    # The commands say what was done: the parser of sspe train reads them, and gives the settings of the run.
-    from sspe.checkpoint import load_checkpoint
-
-    command = next(line for line in lines if "network.hidden=0" in line)
-    assert command.startswith("    sspe train ")
-    options = sspe.train.parser().parse_args(shlex.split(command)[2:])
-    about = load_checkpoint(tmp_path / "runs" / "linear-0" / "best.safetensors")[1]
-    told = {**about["settings"], "text": {**about["settings"]["text"]}}
-    made_by_hand = recipe(options.recipe, options.set).as_dict()
-    made_by_hand["text"]["vectors"] = list(made_by_hand["text"]["vectors"])
-    assert told == made_by_hand and (options.limit, options.seed) == (6, 0)
-
-    monkeypatch.setattr(LocalizationTask, "__init__", lambda *_: pytest.fail("a finished row was run again"))
-    assert run(ablation, "--rows", "linear", "mean", "proposals", "--seeds", "2") == 0
-    assert capsys.readouterr().out == printed
-    assert run(ablation, "--print") == 0
-    assert "linear branches" in capsys.readouterr().out
-
-
-def bounds(lines):
-    """Counts of proposals and their bounds, from the rows' own words."""
-    rows = [line for line in lines if "measured with" in line]
-    assert len(rows) == 4
-    return [(line.split("with ")[1].split()[0], line.split("bound ")[1].split(")")[0]) for line in rows]
-
-
-def test_a_row_that_was_stopped_goes_on(run, tmp_path, monkeypatch, caplog):
-    def stop(self):
-        raise KeyboardInterrupt
-
-    two = ["--rows", "base", "--set", "epochs=2"]
     with monkeypatch.context() as patch:
-        validate = LocalizationTask.validate
-        epochs = iter([validate, stop])
-        patch.setattr(LocalizationTask, "validate", lambda self: next(epochs)(self))
-        with pytest.raises(KeyboardInterrupt):
-            run(ablation, *two)
-    assert not (tmp_path / "runs" / "base-0" / "metrics.json").exists()
-    with caplog.at_level("INFO"):
-        assert run(ablation, *two) == 0
-    assert "resumed at epoch 2" in caplog.text
+        patch.setattr(ablation, "trial", lambda *_: pytest.fail("a finished run was made again"))
+        assert run(ablation, "--rows", "linear", "--seeds", "2") == 0
+        assert capsys.readouterr().out == printed
+
+    # The command that is listed makes the printed figure once more.
+    assert run(ablation, "--rows", "linear", "--list") == 0
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert ablation.main([*command[2:], "--output", str(tmp_path / "again"), "--quiet"]) == 0
+    again = [json.loads(line) for line in (tmp_path / "again" / "results.jsonl").read_text().splitlines()]
+    assert again == first[:2]
 
 
-def test_a_row_that_fails_leaves_the_others(run, monkeypatch, capsys):
-    from sspe.errors import CheckpointError
-    from sspe.text.minilm import MiniLMEncoder
+def test_a_changed_setting_is_another_run(features):
+    def known(row, *more):
+        line = ["--data", "ROOT", "--vectors", "v.txt", "--features", str(features), *more]
+        return ablation.key(row, 0, ablation.parser().parse_args(line))
 
-    def missing(self, context=0):
-        raise CheckpointError("There is no such package.")
+    base, linear, *_ = ablation.ROWS
+    others = [known(linear), known(base, "--set", "loss.margin=0.2"), known(base, "--limit", "5")]
+    assert len({known(base), *others}) == 4 and known(base) == known(base, "--seeds", "7", "--vectors", "b/v.txt")
 
-    monkeypatch.setattr(MiniLMEncoder, "__init__", missing)
-    assert run(ablation, "--rows", "minilm") == 1
-    out, err = capsys.readouterr()
-    assert (
-        "HGLMM, nonlinear" in out
-        and "MiniLM" not in out
-        and err.endswith("minilm, seed 0: There is no such package.\n")
-    )
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [["cca", "similarity", "own-photo"], ["hard-negatives", "things", "geometry"]])
+def test_every_kind_of_row_runs(run, tmp_path, rows):
+    assert run(ablation, "--rows", *rows, "--set", "mining_epoch=0" if "cca" in rows else "epochs=5") == 0
+    assert {line["row"] for line in results(tmp_path)} == {"base", *rows}
+
+
+def test_a_lone_phrase_has_no_neighbours_and_fewer_proposals_are_what_they_say(run, tmp_path, monkeypatch):
+    seen, of = [], trial.Batches.of
+
+    def watched(self, epoch):
+        for batch in of(self, epoch):
+            seen.append((self.inputs, batch.matches))
+            yield batch
+
+    monkeypatch.setattr(trial.Batches, "of", watched)
+    assert run(ablation, "--rows", "lone", "edge-boxes") == 0
+    of_lone = [matches for inputs, matches in seen if inputs.lone]
+    assert of_lone and all((m.same_photo.sum(dim=0) == 1).all() for m in of_lone)
+    others = [matches for inputs, matches in seen if not inputs.lone]
+    assert any((m.same_photo.sum(dim=0) > 1).any() for m in others)
+    base, edge = (next(line for line in results(tmp_path) if line["row"] == name) for name in ("base", "edge-boxes"))
+    assert edge["upper_bound"] <= base["upper_bound"] and edge["by_proposals"] == {}
+
+
+def test_which_proposals_take_part():
+    regions = region_vectors.PhotoRegions(np.zeros((7, 4)), np.array([0, 2, 3, 4, 9]), 3, np.zeros((7, 2)), None)
+    assert trial.Inputs().chosen(regions).tolist() == [2, 3, 4, 5, 6]
+    assert trial.Inputs(edge_boxes=True).chosen(regions).tolist() == [2, 5, 6]
+    assert trial.Inputs(proposals=4).chosen(regions).tolist() == [2, 3, 4]

@@ -4,6 +4,7 @@ import shlex
 
 import ablation_retrieval as ablation
 import pytest
+import rows
 
 import sspe.train
 from sspe.checkpoint import load_checkpoint
@@ -20,8 +21,13 @@ def test_every_row_has_a_recipe_and_a_name_of_its_own():
         assert bool(made.epochs) == (row.group == "fine-tuned")
         structured = "structure" in row.about
         assert structured == bool(made.loss.sentence_structure) or made.network.kind == "cca"
-    assert "fine-tuned" not in {row.group for row in ablation.chosen(None)}
-    assert [row.name for row in ablation.chosen(["photos", "linear"])] == ["base", "linear", "one-view", "crops"]
+    assert not {"fine-tuned", "recipes"} & {row.group for row in rows.choose(ablation.ROWS, None)}
+    assert [row.name for row in rows.choose(ablation.ROWS, ["photos", "linear"])] == [
+        "base",
+        "linear",
+        "one-view",
+        "crops",
+    ]
 
 
 def test_rows_are_trained_once_and_printed(run, tmp_path, capsys, monkeypatch):

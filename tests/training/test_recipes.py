@@ -12,7 +12,8 @@ EVERY = [(task, name) for task, recipes in RECIPES.items() for name in recipes]
 
 
 def test_names():
-    assert list(RECIPES["localization"]) == ["default", "short", "names", "frozen", "ablation", "paper", "synthetic"]
+    names = ["default", "short", "names", "frozen", "region-features", "ablation", "paper", "synthetic"]
+    assert list(RECIPES["localization"]) == names
     assert list(RECIPES["retrieval"]) == ["retrieval", "retrieval-frozen", "paper", "released"]
     assert recipe("default") == LocalizationRecipe() and recipe("retrieval", task="retrieval") == RetrievalRecipe()
     assert recipe("short") == dataclasses.replace(LocalizationRecipe(), epochs=4)
@@ -143,6 +144,7 @@ def test_runs_that_read_the_same_data_are_known():
         ("things=2", "Things are shown by name where a detector finds them: set detector.boxes, or things=0"),
         ("regions.mode=crops regions.surroundings=0", "Crops are not fine-tuned: set fine_tune=false"),
         ("negative_iou=0.9", "negative_iou is 0.9 and positive_iou is 0.6"),
+        ("nouns=5 fine_tune=false", "set fine_tune=true, or nouns=0"),
         ("mining_epoch=2", "set fine_tune=false or mining_epoch=0"),
         ("network.kind=cca", "with network.kind=cca set fine_tune=false and network.refiner=0"),
     ],
