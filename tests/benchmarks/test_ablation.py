@@ -74,6 +74,7 @@ def test_every_kind_of_row_runs(run, tmp_path, rows):
     assert {line["row"] for line in results(tmp_path)} == {"base", *rows}
 
 
+@pytest.mark.slow
 def test_a_lone_phrase_has_no_neighbours_and_fewer_proposals_are_what_they_say(run, tmp_path, monkeypatch):
     seen, of = [], trial.Batches.of
 

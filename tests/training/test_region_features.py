@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 import torch
 from annotated import annotated, dataset, plainly
 from safetensors.torch import load_file
@@ -23,6 +24,7 @@ def test_the_most_frequent_head_nouns_are_the_classes():
     assert set(noun_classes(photos, 5)[0]) == {"", "man", "dogs"}  # what has no box is not looked for
 
 
+@pytest.mark.slow
 def test_a_run_learns_the_head_and_what_starts_from_it_takes_the_backbone_alone(train, tmp_path, caplog):
     from sspe.vision.folding import collapsed_state
     from sspe.vision.region_encoder import RegionEncoder
