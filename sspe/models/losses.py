@@ -9,6 +9,7 @@ matching; :func:`triplet_term` is all four of them.
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from sspe.settings import LossSettings
 
@@ -32,6 +33,10 @@ class Matches:
     negative: torch.Tensor
     same_photo: torch.Tensor
     same_words: torch.Tensor
+
+    def to(self, device: torch.device) -> "Matches":
+        """The same on another device."""
+        return Matches(*(mask.to(device) for mask in vars(self).values()))
 
 
 def distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -82,7 +87,7 @@ def triplet_term(
     """Mean over positive pairs (i, j) of the sum over negatives k of [margin + d(i, j) - d(i, k)]+.
 
     Of each positive pair's triplets only the ``top_k`` most violating count: with j fixed those are i's nearest
-    negatives. Zero where there is no positive pair.
+    negatives. Zero where there is no positive pair. Memory grows with A x B, however many pairs are positive.
 
     Args:
         d: distances (A, B) from anchors to candidates.
@@ -93,9 +98,17 @@ def triplet_term(
         return d.sum() * 0
     k = min(top_k, d.shape[1])
     far = torch.where(negative, d, torch.inf)
-    nearest = far.topk(k, dim=1, largest=False).values  # (A, k); inf where an anchor has fewer than k negatives
-    violations = (margin + d[anchors, candidates][:, None] - nearest[anchors]).clamp(min=0)
-    return violations.sum() / len(anchors)
+    nearest = far.topk(k, dim=1, largest=False).values.double()  # (A, k), sorted; inf where there are fewer than k
+    reach = (margin + d[anchors, candidates]).double()  # of each pair: negatives nearer than this violate
+    # How many those are, without writing a triplet down: all rows' distances stand in one sorted line, each row beyond
+    # the one before.
+    end = reach.detach().max() + 1
+    apart = torch.arange(len(d), device=d.device) * (end + 1)
+    line = (nearest.detach().clamp(max=end) + apart[:, None]).flatten()
+    count = torch.searchsorted(line, reach.detach() + apart[anchors]) - anchors * k
+    sums = functional.pad(nearest.cumsum(dim=1), (1, 0))  # (A, 1 + k), of the nearest none, one, two, ...
+    violations = count * reach - sums[anchors, count]
+    return (violations.sum() / len(anchors)).to(d.dtype)
 
 
 def _structure_term(d: torch.Tensor, near: torch.Tensor, far: torch.Tensor, s: LossSettings) -> torch.Tensor:

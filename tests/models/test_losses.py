@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sspe.models.losses import (
     Matches,
@@ -294,6 +295,32 @@ def test_a_perfect_embedding_costs_nothing():
     computed = structure_preserving_loss(x, x.clone(), matches, replace(ALL, margin=1.3))
     assert computed["loss"].item() == 0
     assert structure_preserving_loss(x, x.flip(0), matches, ALL)["loss"].item() > 1
+
+
+class Largest(TorchDispatchMode):
+    """Watches every tensor that is made within its block, forwards and backwards."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        made = function(*arguments, **(keywords or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(tensor, torch.Tensor):
+                self.numbers = max(self.numbers, tensor.numel())
+        return made
+
+
+@pytest.mark.parametrize("top_k", [5, 1000])
+def test_no_tensor_grows_with_triplets_however_many_pairs_match(top_k):
+    """Every phrase of a photo fits every region of it: a quarter of all pairs, with as many triplets each as asked."""
+    side = 48
+    photo = torch.arange(side) // 12
+    positive = photo[:, None] == photo[None]
+    matches = Matches(positive, ~positive, positive, torch.eye(side) > 0)
+    x, y = embeddings(matches, size=4)
+    with Largest() as largest:
+        structure_preserving_loss(x, y, matches, replace(ALL, margin=0.5, top_k=top_k))["loss"].backward()
+    assert side**2 <= largest.numbers <= 1.1 * side**2  # a line of a row's sums is one longer than the row
 
 
 # Neighbours
