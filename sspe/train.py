@@ -6,6 +6,7 @@
     python -m sspe.train --data ROOT --refit CHECKPOINT --output runs/refit
     python -m sspe.train --data ROOT --task retrieval
     python -m sspe.train --task retrieval --settings
+    torchrun --nproc_per_node 2 -m sspe.train --data ROOT        # several processes share every step, each GPU one
 
 The output folder gets ``best.safetensors`` (best R@1, or mean recall of retrieval, on the watched val photos),
 ``last.pt`` (everything that --resume needs), ``log.csv``, ``curves.png`` and, at the end, when the best checkpoint is
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,6 +126,8 @@ def _refit(options: argparse.Namespace) -> int:
     """Fit the probabilities of a checkpoint anew; returns the exit code."""
     given = {"--recipe": options.recipe, "--set": options.set, "--start": options.start, "--resume": options.resume}
     given["--task retrieval"] = options.task == "retrieval"
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SspeError("--refit trains nothing and has no use for several processes; start it without torchrun.")
     if unwanted := [name for name, value in given.items() if value]:
         raise SspeError(f"--refit trains nothing and takes no {unwanted[0]}; leave it out.")
     refit(options.refit, options.data, options.output or Path("runs") / "refit", **_shared(options))

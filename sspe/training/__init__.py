@@ -36,7 +36,8 @@ def train(
     """Train a network by a recipe, whose type says for which task, and measure its best checkpoint on val photos.
 
     The run's files are written to ``output``: ``best.safetensors``, ``last.pt``, ``log.csv``, ``curves.png``,
-    ``metrics.json`` and, of a calibrated localization model, ``reliability.png``.
+    ``metrics.json`` and, of a calibrated localization model, ``reliability.png``. Processes that torchrun started train
+    one network together, see :mod:`sspe.training.processes`.
 
     Args:
         recipe: from :func:`sspe.training.recipes.recipe`, or made by hand.
@@ -48,12 +49,14 @@ def train(
 
     Returns:
         The measures as in ``metrics.json``, rates in 0..1: of all val photos, or of a calibrated localization model of
-        the half that it was neither chosen nor calibrated on, see :func:`sspe.evaluation.cross_fitting.halves`.
+        the half that it was neither chosen nor calibrated on, see :func:`sspe.evaluation.cross_fitting.halves`. Of
+        several processes the first one's; the others get none.
 
     Raises:
         SspeError: for a setting, a path or data that cannot be used, in one sentence.
     """
     from sspe.checkpoint import find_checkpoint
+    from sspe.training import processes
     from sspe.training.loop import open_run
     from sspe.training.source import Source
 
@@ -63,12 +66,13 @@ def train(
         raise SspeError("'incomplete' is for retrieval alone, and the recipe is for localization; leave it out.")
     start = find_checkpoint(start, task) if start else None
     source = Source(data, photos, train_split, val_split, limit, val_limit, **_given(incomplete=incomplete))
-    run = open_run(
-        output, seed=seed, device=device, precision=precision, resume=resume, start=start, quiet=quiet,
-        save_every=save_every,
-    )  # fmt: skip
-    read, train_on = task_of(recipe)
-    return train_on(recipe, read(recipe, source, run.bar), run)
+    with processes.joined(device) as own:
+        run = open_run(
+            output, seed=seed, device=own, precision=precision, resume=resume, start=start, quiet=quiet,
+            save_every=save_every,
+        )  # fmt: skip
+        read, train_on = task_of(recipe)
+        return train_on(recipe, read(recipe, source, run.bar), run)
 
 
 def refit(

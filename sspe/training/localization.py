@@ -28,12 +28,13 @@ from sspe.evaluation.probabilities import draw_reliability
 from sspe.models.box_refiner import refinement_loss
 from sspe.models.device import autocast
 from sspe.models.localization import LocalizationModel
-from sspe.models.losses import structure_preserving_loss
+from sspe.models.losses import Matches, structure_preserving_loss
 from sspe.models.similarity import similarity_loss
 from sspe.settings import LocalizationModelSettings
-from sspe.training.batches import EpochSampler
+from sspe.training import processes
+from sspe.training.batches import EpochSampler, readers
 from sspe.training.calibration import calibrate
-from sspe.training.localization_batches import Batch, Collate, RegionPhraseDataset
+from sspe.training.localization_batches import Batch, Collate, RegionPhraseDataset, Shown
 from sspe.training.localization_data import WATCHED, LocalizationData
 from sspe.training.loop import Run, train_epochs, write_measures
 from sspe.training.optimiser import make_optimiser
@@ -51,11 +52,13 @@ log = logging.getLogger("sspe.train")
 def train_localization(recipe: LocalizationRecipe, data: LocalizationData, run: Run) -> dict:
     """Train, then measure the best checkpoint on val photos: where the recipe calibrates it, on those left over.
 
-    Returns the measures, as in metrics.json.
+    Returns the measures, as in metrics.json; of several processes the first alone measures.
     """
     log.info("%d photos, %d distinct phrases", len(data.photos), len(set(data.table.texts)))
     task = LocalizationTask(recipe, data, run)
     train_epochs(task, recipe, data, run)
+    if not processes.is_first():
+        return {}
 
     model, about = load_checkpoint(run.best_checkpoint)  # as it is on disk, rounded to float16
     model.for_inference(run.device, run.precision)
@@ -125,8 +128,11 @@ class LocalizationTask:
             collapse(self.model.regions)
         if run.start:  # of a resumed run, too: what is not trained is not in its state
             take_weights(self.model, run.start)
+        network = self.model.network
+        processes.share_batch_norm(network.image, network.text, network.refiner)
         self.model.to(run.device, memory_format=torch.channels_last)
         self.model.precision = run.precision
+        self.collate = Collate(data.table, recipe.text.context, recipe.bare > 0)
         self.phrase_features = data.phrase_features.to(run.device)  # (U, T)
         # By the names they have in the model; the detector beside them never changes.
         parts = {"regions": self.model.regions, "network": self.model.network}
@@ -153,8 +159,8 @@ class LocalizationTask:
         return DataLoader(
             dataset,
             batch_sampler=EpochSampler(len(dataset), self.recipe.batch, self.run.seed, epoch, start),
-            collate_fn=Collate(self.data.table, self.recipe.text.context, self.recipe.bare > 0),
-            num_workers=1,  # reads ahead; the computing process keeps every core
+            collate_fn=self.collate,
+            num_workers=readers(self.run.device),
             generator=torch.Generator(),  # else the loader draws from dropout's, and a resumed run would differ
         )
 
@@ -180,12 +186,15 @@ class LocalizationTask:
                 regions, phrases = network.refiner.describe(features)[of_region], y.detach()[of_phrase]
                 refined = network.refiner(regions, phrases, torch.cat(batch.regions)[of_region])
             y, x = self._named(y, x, batch.phrases.cpu(), batch.things)
+            # What follows is of all photos of the step, in every process that trains.
+            x, y, matches = processes.gathered(x), processes.gathered(y), self._matches(batch)
             if self.recipe.network.kind == "similarity":
-                loss = similarity_loss(network, x, y, batch.matches)
+                loss = similarity_loss(network, x, y, matches)
         if self.recipe.network.kind != "similarity":
-            loss = structure_preserving_loss(x, y, batch.matches, self.recipe.loss)["loss"]
+            loss = structure_preserving_loss(x, y, matches, self.recipe.loss)["loss"]
         if refined is not None:
-            loss = loss + self.recipe.loss.refinement * refinement_loss(refined, batch.boxes[of_phrase])
+            refined, right = processes.gathered(refined), processes.gathered(batch.boxes[of_phrase])
+            loss = loss + self.recipe.loss.refinement * refinement_loss(refined, right)
         return loss
 
     def validate(self) -> dict[str, float]:
@@ -205,6 +214,12 @@ class LocalizationTask:
             return ranking.measure_ranking(results)
         results, _ = localize_annotated(self.model, photos, self.data.store, progress, frozen=self.frozen)
         return measure_localization(results)
+
+    def _matches(self, batch: Batch) -> Matches:
+        """Who matches whom in a step: in the batch, and in the batches of all processes that train together."""
+        if processes.count() == 1:
+            return batch.matches
+        return self.collate.matches(Shown.joined(processes.everyone(batch.shown))).to(self.run.device)
 
     def _read(self, rows: torch.Tensor) -> torch.Tensor:
         """Features (P, T) float32 of phrases of the table, some without their last word vectors."""
@@ -237,10 +252,11 @@ class LocalizationTask:
         self.model.eval()
         dataset = self._dataset()
         with autocast(self.run.device, self.run.precision):
-            for index in self.run.bar(range(len(dataset)), "region features"):
+            for index in self.run.bar(processes.share(range(len(dataset))), "region features"):
                 dataset.prepare_features(index)
-            for photo in self.run.bar(self.data.val, "region features of val"):
+            for photo in self.run.bar(processes.share(self.data.val), "region features of val"):
                 self.frozen.prepare(photo.path, self.data.store.proposals(photo.path).boxes)
+        processes.wait()
 
     def _pairs(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Features (P, D) and (P, T) of all pairs of region and phrase, photo by photo."""

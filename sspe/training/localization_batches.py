@@ -195,6 +195,46 @@ def rows_of(boxes: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What the N photos of a batch show, each by itself: all that is needed to say who matches whom in the batch.
+
+    Attributes:
+        phrases: (P,) int64 rows of the phrase table.
+        of_phrase, of_region: (P,) and (R,) int64, the photo of each, 0 to N - 1.
+        positive, negative: (P, R) bool, false where phrase and region are of two photos.
+    """
+
+    phrases: torch.Tensor
+    of_phrase: torch.Tensor
+    of_region: torch.Tensor
+    positive: torch.Tensor
+    negative: torch.Tensor
+
+    @classmethod
+    def by(cls, examples: Sequence[Example]) -> Shown:
+        """What examples show."""
+        return cls(
+            torch.cat([e.phrases for e in examples]),
+            torch.repeat_interleave(torch.tensor([len(e.phrases) for e in examples])),
+            torch.repeat_interleave(torch.tensor([len(e.regions) for e in examples])),
+            torch.block_diag(*(e.positive for e in examples)),
+            torch.block_diag(*(e.negative for e in examples)),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Shown]) -> Shown:
+        """The photos of several, the first one's first."""
+        starts = np.cumsum([0, *(len(part.of_region.unique()) for part in parts)]).tolist()
+        return cls(
+            torch.cat([part.phrases for part in parts]),
+            torch.cat([part.of_phrase + start for part, start in zip(parts, starts, strict=False)]),
+            torch.cat([part.of_region + start for part, start in zip(parts, starts, strict=False)]),
+            torch.block_diag(*(part.positive for part in parts)),
+            torch.block_diag(*(part.negative for part in parts)),
+        )
+
+
+@dataclass(frozen=True)
 class Batch:
     """Examples side by side: the arguments of the encoder, rows of the phrase table, and the matches."""
 
@@ -205,20 +245,20 @@ class Batch:
     boxes: torch.Tensor  # (P, 4)
     matches: Matches  # (P, R)
     refinable: torch.Tensor  # (P, R)
+    shown: Shown
     things: torch.Tensor | None = None  # (R, T)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on another device."""
-        m = self.matches
-        masks = (m.positive, m.negative, m.same_photo, m.same_words)
+        """The batch on another device, but for what it is made of: ``shown``."""
         return Batch(
             None if self.squeezed is None else self.squeezed.to(device),
             None if self.features is None else self.features.to(device),
             [r.to(device) for r in self.regions],
             self.phrases.to(device),
             self.boxes.to(device),
-            Matches(*(mask.to(device) for mask in masks)),
+            self.matches.to(device),
             self.refinable.to(device),
+            self.shown,
             None if self.things is None else self.things.to(device),
         )
 
@@ -236,34 +276,36 @@ class Collate:
         self.alone = np.array([not any(c.nearest(context)) for c in table.contexts])
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        phrases = torch.cat([e.phrases for e in examples])  # (P,)
-        group, head = (torch.from_numpy(numbers[phrases.numpy()]) for numbers in (self.groups, self.heads))
-        of_phrase = torch.repeat_interleave(torch.tensor([len(e.phrases) for e in examples]))  # photo of each phrase
-        of_region = torch.repeat_interleave(torch.tensor([len(e.regions) for e in examples]))
-        same_photo = of_phrase[:, None] == of_region[None]  # (P, R)
-        alike = group[:, None] == group[None]  # (P, P): what the second shows, the first may show
-        if self.bare:
-            alike = alike | ((head[:, None] == head[None]) & (group == head)[:, None])
-
-        positive = torch.block_diag(*(e.positive for e in examples))
-        here = torch.block_diag(*(e.negative for e in examples))  # negatives of the phrase's own photo
-        # What a phrase's twin in the same photo shows, it shows as well: two men of one photo are both "a man", unless
-        # the sentence says which of them is meant.
-        alone = torch.from_numpy(self.alone[phrases.numpy()])
-        twins = (alike & alone[:, None] & (of_phrase[:, None] == of_phrase[None])).float()
-        here = here & ((twins @ (~here & same_photo).float()) == 0)
-        # Another photo with the same words may show the same thing anywhere, annotated or not: no region of it counts.
-        photos = torch.arange(len(examples))
-        has_words = (alike.float() @ (of_phrase[:, None] == photos[None]).float()) > 0  # (P, N)
-        negative = here | (~same_photo & ~has_words[:, of_region])
+        shown = Shown.by(examples)
         frozen, named = examples[0].features is not None, examples[0].things is not None
         return Batch(
             None if frozen else torch.stack([e.squeezed for e in examples]),
             torch.cat([e.features for e in examples]) if frozen else None,
             [e.regions for e in examples],
-            phrases,
+            shown.phrases,
             torch.cat([e.boxes for e in examples]),
-            Matches(positive, negative, same_photo, alike | alike.T),
+            self.matches(shown),
             torch.block_diag(*(e.refinable for e in examples)),
+            shown,
             torch.cat([e.things for e in examples]) if named else None,
         )
+
+    def matches(self, shown: Shown) -> Matches:
+        """Who matches whom in a batch of photos that show this."""
+        of_phrase, of_region, phrases = shown.of_phrase, shown.of_region, shown.phrases.numpy()
+        group, head = (torch.from_numpy(numbers[phrases]) for numbers in (self.groups, self.heads))
+        same_photo = of_phrase[:, None] == of_region[None]  # (P, R)
+        alike = group[:, None] == group[None]  # (P, P): what the second shows, the first may show
+        if self.bare:
+            alike = alike | ((head[:, None] == head[None]) & (group == head)[:, None])
+
+        # What a phrase's twin in the same photo shows, it shows as well: two men of one photo are both "a man", unless
+        # the sentence says which of them is meant.
+        alone = torch.from_numpy(self.alone[phrases])
+        twins = (alike & alone[:, None] & (of_phrase[:, None] == of_phrase[None])).float()
+        here = shown.negative & ((twins @ (~shown.negative & same_photo).float()) == 0)
+        # Another photo with the same words may show the same thing anywhere, annotated or not: no region of it counts.
+        photos = of_region.unique()
+        has_words = (alike.float() @ (of_phrase[:, None] == photos[None]).float()) > 0  # (P, N)
+        negative = here | (~same_photo & ~has_words[:, of_region])
+        return Matches(shown.positive, negative, same_photo, alike | alike.T)

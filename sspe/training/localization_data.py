@@ -19,6 +19,7 @@ from sspe.phrases.head import head_of
 from sspe.phrases.naming import things_named
 from sspe.text.context import ALONE, Context
 from sspe.text.encoders import TextEncoder, create_text_encoder
+from sspe.training import processes
 from sspe.training.batches import SIDES, same_words_key
 from sspe.training.recipes import LocalizationRecipe
 from sspe.training.source import Source, fingerprint
@@ -197,7 +198,9 @@ class LocalizationData:
         text_encoder = create_text_encoder(recipe.text, phrases)
         detector = published_detector(recipe.detector) if recipe.detector.boxes else None
         store = FeatureStore(recipe.regions.side, recipe.proposals, detector=detector)
-        store.prepare([photo.path for photo in [*train, *val]], lambda work, total: bar(work, "proposals", total))
+        paths = processes.share([photo.path for photo in [*train, *val]])
+        store.prepare(paths, lambda work, total: bar(work, "proposals", total))
+        processes.wait()
         dtype = torch.float32 if recipe.fine_tune else torch.float16
         features = torch.empty(len(table.texts), text_encoder.feature_size, dtype=dtype)
         for i in range(0, len(features), _TEXTS):

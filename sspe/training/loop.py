@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -31,6 +31,7 @@ from sspe.models.device import pick_device, pick_precision
 from sspe.models.localization import LocalizationModel
 from sspe.models.retrieval import RetrievalModel
 from sspe.settings import listed
+from sspe.training import processes
 from sspe.training.recipes import Recipe
 
 log = logging.getLogger("sspe.train")
@@ -131,11 +132,13 @@ def open_run(
     CheckpointError where a new run would overwrite an old one or there is none to resume.
     """
     _matplotlib()  # before the long work, not after it
+    quiet = quiet or not processes.is_first()
     if not 0 <= seed < 2**63:
         raise SspeError(f"The seed is {seed}; give a whole number from 0 to 2^63 - 1.")
     picked = pick_device(device)
     output, start = Path(output), Path(start) if start else None
-    run = Run(output, seed, picked, pick_precision(picked, precision), resume, start, quiet, save_every)
+    precision = processes.everyone(pick_precision(picked, precision))[0]  # measured, it may differ between two
+    run = Run(output, seed, picked, precision, resume, start, quiet, save_every)
     if run.state_file.exists() and not resume:
         raise CheckpointError(f"{output} already holds a run; add --resume to go on, or name another --output.")
     if resume and not run.state_file.exists():
@@ -161,7 +164,7 @@ def train_epochs(task: Task, recipe: Recipe, data: TrainingData, run: Run) -> No
     Raises CheckpointError where a run is resumed that began with other settings or other data, or another process is
     at work in its folder, and SspeError where a file cannot be written.
     """
-    with _only_run(run):
+    with _only_run(run) if processes.is_first() else nullcontext():
         _train_epochs(task, recipe, data, run)
 
 
@@ -184,6 +187,7 @@ def _only_run(run: Run) -> Iterator[None]:
 
 def _train_epochs(task: Task, recipe: Recipe, data: TrainingData, run: Run) -> None:
     began_with = {**{key: value for key, value, _ in listed(recipe)}, **_circumstances(data, run)}
+    processes.agree(began_with)
     progress, (optimiser, schedule) = Progress(), task.optimiser(0)
     if run.resume:
         progress, optimiser, schedule = _restore(task, run, began_with)
@@ -194,10 +198,12 @@ def _train_epochs(task: Task, recipe: Recipe, data: TrainingData, run: Run) -> N
         task.model.train()
         bar = run.bar(batches, f"epoch {progress.epoch + 1}/{task.epochs}")
         for batch in _with_plain_errors(bar):
+            processes.draw_apart(run.seed, progress.epoch, progress.step)
             loss = task.loss(batch)
             if loss.requires_grad:
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
+                processes.average_gradients(task.trained)
                 nn.utils.clip_grad_norm_(task.trained.parameters(), LARGEST_GRADIENT)
                 optimiser.step()
                 schedule.step()
@@ -209,21 +215,29 @@ def _train_epochs(task: Task, recipe: Recipe, data: TrainingData, run: Run) -> N
                 saved = time.monotonic()
         seconds, loss = time.monotonic() - begun, progress.loss / progress.step
 
-        figures = task.validate()
         progress.epoch, progress.step, progress.loss = progress.epoch + 1, 0, 0.0
-        watched = {f"watched_{name}": round(value, 5) for name, value in figures.items()}
-        progress.rows.append({"epoch": progress.epoch, "loss": round(loss, 5), **watched, "seconds": round(seconds, 1)})
-        name, value = next(iter(figures.items()))
-        log.info(
-            "epoch %d: loss %.4f, watched %s %.4f, %.0f s", progress.epoch, loss, name.replace("_", " "), value, seconds
-        )
-        if value > progress.best:
-            progress.best = value
-            save_checkpoint(task.model, run.best_checkpoint, _about(recipe, data, run, progress.epoch, figures))
-        write_log(progress.rows, run.output / "log.csv")
-        draw_curves(progress.rows, run.output / "curves.png")
+        if processes.is_first():
+            _measure(task, recipe, data, run, progress, loss, seconds)
         optimiser, schedule = task.optimiser(progress.epoch)
         _save_state(task, run, progress, optimiser, schedule, began_with)
+
+
+def _measure(
+    task: Task, recipe: Recipe, data: TrainingData, run: Run, progress: Progress, loss: float, seconds: float
+) -> None:
+    """Validate after an epoch of this mean loss, and write what came of it: the checkpoint where it is the best yet."""
+    figures = task.validate()
+    watched = {f"watched_{name}": round(value, 5) for name, value in figures.items()}
+    progress.rows.append({"epoch": progress.epoch, "loss": round(loss, 5), **watched, "seconds": round(seconds, 1)})
+    name, value = next(iter(figures.items()))
+    log.info(
+        "epoch %d: loss %.4f, watched %s %.4f, %.0f s", progress.epoch, loss, name.replace("_", " "), value, seconds
+    )
+    if value > progress.best:
+        progress.best = value
+        save_checkpoint(task.model, run.best_checkpoint, _about(recipe, data, run, progress.epoch, figures))
+    write_log(progress.rows, run.output / "log.csv")
+    draw_curves(progress.rows, run.output / "curves.png")
 
 
 def _with_plain_errors(batches: Iterable) -> Iterable:
@@ -240,6 +254,7 @@ def _circumstances(data: TrainingData, run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "precision": run.precision,
         "data of fingerprint": data.fingerprint,
+        "processes": processes.count(),  # each draws its own dropout
         "start": identity(run.start) if run.start else None,
     }
 
@@ -262,6 +277,8 @@ def _about(recipe: Recipe, data: TrainingData, run: Run, epoch: int, figures: di
 def _save_state(
     task: Task, run: Run, progress: Progress, optimiser: Optimizer, schedule: LRScheduler, began_with: dict
 ) -> None:
+    if not processes.is_first():
+        return
     state = {
         "began_with": began_with,
         "model": task.trained.state_dict(),  # not a frozen backbone, which of VGG would be half a gigabyte
@@ -284,7 +301,7 @@ def _restore(task: Task, run: Run, began_with: dict) -> tuple[Progress, Optimize
         raise CheckpointError(f"{run.state_file} cannot be read ({type(error).__name__}); start a new run.") from None
     if "began_with" not in state:
         raise CheckpointError(f"{run.state_file} was written by another version of sspe; start a new run.")
-    then = state["began_with"]
+    then = {"processes": 1, **state["began_with"]}  # some say nothing of it: runs of before there could be several
     for name in {**began_with, **then}:
         if then.get(name) != began_with.get(name):
             raise CheckpointError(

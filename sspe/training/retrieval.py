@@ -16,14 +16,15 @@ from sspe.data.caches import FrozenPhotoFeatures
 from sspe.data.captions import Captions
 from sspe.evaluation.retrieval import DIRECTIONS, measure_retrieval, table
 from sspe.models.device import autocast
-from sspe.models.losses import structure_preserving_loss
+from sspe.models.losses import Matches, structure_preserving_loss
 from sspe.models.retrieval import Bank, RetrievalModel
 from sspe.settings import RetrievalModelSettings
-from sspe.training.batches import EpochSampler
+from sspe.training import processes
+from sspe.training.batches import EpochSampler, readers
 from sspe.training.loop import Run, train_epochs, write_measures
 from sspe.training.optimiser import optimiser_of, schedule_of
 from sspe.training.recipes import RetrievalRecipe
-from sspe.training.retrieval_batches import PhotoBatch, PhotoCollate, PhotoSentenceDataset
+from sspe.training.retrieval_batches import Described, PhotoBatch, PhotoCollate, PhotoSentenceDataset
 from sspe.training.retrieval_data import RetrievalData
 from sspe.training.start import take_weights
 from sspe.vision.photo import open_photo
@@ -38,11 +39,13 @@ _FITTED = 256  # photos per part of what the analysis is fitted on
 def train_retrieval(recipe: RetrievalRecipe, data: RetrievalData, run: Run) -> dict:
     """Train, then measure the best checkpoint on all val photos by cosine, and give it its bank.
 
-    Returns the measures, as in metrics.json.
+    Returns the measures, as in metrics.json; of several processes the first alone measures.
     """
     log.info("%d photos, %d distinct sentences", len(data.photos), len(data.table.texts))
     task = RetrievalTask(recipe, data, run)
     train_epochs(task, recipe, data, run)
+    if not processes.is_first():
+        return {}
 
     task.model, about = load_checkpoint(run.best_checkpoint, RetrievalModel.task)  # as on disk, rounded to float16
     task.model.for_inference(run.device, run.precision)
@@ -68,9 +71,11 @@ class RetrievalTask:
         self.model = RetrievalModel(settings, data.text_encoder, pretrained=True)
         if run.start:  # of a resumed run, too: what is not trained is not in its state
             take_weights(self.model, run.start)
+        processes.share_batch_norm(self.model.network.image, self.model.network.text)
         self.model.to(run.device, memory_format=torch.channels_last)
         self.model.precision = run.precision
         self.trained = self.model if recipe.epochs else self.model.network
+        self.collate = PhotoCollate(data.table)
         self.sentence_features = data.features.to(run.device)  # (U, T)
         self.frozen, self.frozen_val = self._frozen_features() if recipe.frozen_epochs else (None, None)
         # The analysis is fitted at once.
@@ -96,8 +101,8 @@ class RetrievalTask:
         return DataLoader(
             dataset,
             batch_sampler=EpochSampler(len(dataset), batch, self.run.seed, epoch, start),
-            collate_fn=PhotoCollate(self.data.table),
-            num_workers=int(self.fine),  # opens photos ahead; the computing process keeps every core
+            collate_fn=self.collate,
+            num_workers=readers(self.run.device) if self.fine else 0,  # frozen features lie in memory
             generator=torch.Generator(),  # else the loader draws from dropout's, and a resumed run would differ
         )
 
@@ -105,11 +110,14 @@ class RetrievalTask:
         """The loss of a batch: equations (1) to (4) with photos for regions and sentences for phrases."""
         if self.recipe.network.kind == "cca":  # in place of a loss one less the mean correlation
             return 1 - self.model.network.fit(batch).mean()
-        batch = batch.to(self.run.device)
-        with autocast(self.run.device, self.run.precision):
-            features = self.model.photos(batch.seen) if self.fine else batch.seen  # (N, D)
-            x, y = self.model.network(features, self.sentence_features[batch.sentences].float())  # (N, E), (M, E)
-        return structure_preserving_loss(x, y, batch.matches, self.recipe.loss.terms)["loss"]
+        device = self.run.device
+        seen, sentences = batch.seen.to(device), batch.described.sentences.to(device)
+        with autocast(device, self.run.precision):
+            features = self.model.photos(seen) if self.fine else seen  # (N, D)
+            x, y = self.model.network(features, self.sentence_features[sentences].float())  # (N, E), (M, E)
+        # What follows is of all photos of the step, in every process that trains.
+        x, y, matches = processes.gathered(x), processes.gathered(y), self._matches(batch)
+        return structure_preserving_loss(x, y, matches.to(device), self.recipe.loss.terms)["loss"]
 
     def validate(self) -> dict[str, float]:
         """Mean recall and R@1 in both directions of the watched val photos."""
@@ -143,6 +151,12 @@ class RetrievalTask:
         rows = np.concatenate([photo.sentences[:BANK_SENTENCES] for photo in photos])
         return Bank(x, self.model.embed_text_features(self.data.features[rows]))
 
+    def _matches(self, batch: PhotoBatch) -> Matches:
+        """Who matches whom in a step: in the batch, and in the batches of all processes that train together."""
+        if processes.count() == 1:
+            return batch.matches
+        return self.collate.matches(Described.joined(processes.everyone(batch.described)))
+
     def _begin(self, fine: bool) -> None:
         """Start a phase: everything is trained from now on, or the branches alone."""
         r, photos = self.recipe, self.model.photos
@@ -160,11 +174,18 @@ class RetrievalTask:
         """Features of the training photos and of val, from disk where they are known."""
         self.model.eval()
         store = FrozenPhotoFeatures(self.model.photos, self.run.precision)
+        paths = [[photo.path for photo in photos] for photos in (self.data.photos, self.data.val)]
+
+        def progress(parts: Iterable) -> Iterable:
+            return self.run.bar(parts, "photo features")
+
         with autocast(self.run.device, self.run.precision):
-            train, val = (
-                store.get([photo.path for photo in photos], lambda parts: self.run.bar(parts, "photo features"))
-                for photos in (self.data.photos, self.data.val)
-            )
+            if processes.count() > 1:  # each makes its share of what is missing, and then reads everything
+                for some in map(processes.share, paths):
+                    if some:
+                        store.get(some, progress)
+                processes.wait()
+            train, val = (store.get(some, progress) for some in paths)
         return train, val
 
     @torch.inference_mode()

@@ -76,18 +76,49 @@ class PhotoSentenceDataset(Dataset):
 
 
 @dataclass(frozen=True)
+class Described:
+    """The sentences of N photos: all that is needed to say who matches whom.
+
+    Attributes:
+        sentences: (M,) int64 rows of the sentence table: those drawn for this step.
+        all_sentences: (C,) int64 rows of all of the photos' sentences.
+        of_sentence, of_all: (M,) and (C,) int64, the photo of each, 0 to N - 1.
+    """
+
+    sentences: torch.Tensor
+    all_sentences: torch.Tensor
+    of_sentence: torch.Tensor
+    of_all: torch.Tensor
+
+    @classmethod
+    def by(cls, examples: Sequence[PhotoExample]) -> Described:
+        """The sentences of examples."""
+        return cls(
+            torch.cat([e.sentences for e in examples]),
+            torch.cat([e.all_sentences for e in examples]),
+            torch.repeat_interleave(torch.tensor([len(e.sentences) for e in examples])),
+            torch.repeat_interleave(torch.tensor([len(e.all_sentences) for e in examples])),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Described]) -> Described:
+        """The photos of several, the first one's first."""
+        starts = np.cumsum([0, *(len(part.of_all.unique()) for part in parts)]).tolist()
+        return cls(
+            torch.cat([part.sentences for part in parts]),
+            torch.cat([part.all_sentences for part in parts]),
+            torch.cat([part.of_sentence + start for part, start in zip(parts, starts, strict=False)]),
+            torch.cat([part.of_all + start for part, start in zip(parts, starts, strict=False)]),
+        )
+
+
+@dataclass(frozen=True)
 class PhotoBatch:
-    """Examples side by side: N photos, rows of M sentences in the table, and the matches, (M, N)."""
+    """Examples side by side: N photos, M sentences, and the matches, (M, N)."""
 
     seen: torch.Tensor  # (N, side, side, 3) uint8, or features (N, D)
-    sentences: torch.Tensor  # (M,)
+    described: Described
     matches: Matches
-
-    def to(self, device: torch.device) -> PhotoBatch:
-        """The batch on another device."""
-        m = self.matches
-        masks = (mask.to(device) for mask in (m.positive, m.negative, m.same_photo, m.same_words))
-        return PhotoBatch(self.seen.to(device), self.sentences.to(device), Matches(*masks))
 
 
 class PhotoCollate:
@@ -101,14 +132,14 @@ class PhotoCollate:
         self.wordings = torch.tensor(table.wordings)
 
     def __call__(self, examples: Sequence[PhotoExample]) -> PhotoBatch:
-        sentences = torch.cat([e.sentences for e in examples])  # (M,)
-        wording = self.wordings[sentences]
-        photos = torch.arange(len(examples))
-        owner = torch.repeat_interleave(photos, torch.tensor([len(e.sentences) for e in examples]))  # (M,)
-        captions = self.wordings[torch.cat([e.all_sentences for e in examples])]  # (C,)
-        caption_owner = torch.repeat_interleave(photos, torch.tensor([len(e.all_sentences) for e in examples]))
+        described = Described.by(examples)
+        return PhotoBatch(torch.stack([e.seen for e in examples]), described, self.matches(described))
+
+    def matches(self, described: Described) -> Matches:
+        """Who matches whom among photos of these sentences."""
+        wording, captions = self.wordings[described.sentences], self.wordings[described.all_sentences]  # (M,), (C,)
+        photos = described.of_all.unique()  # (N,)
         same_wording = (wording[:, None] == captions[None]).float()  # (M, C)
-        positive = (same_wording @ (caption_owner[:, None] == photos[None]).float()) > 0  # (M, N)
-        same_photo = owner[:, None] == photos[None]
-        matches = Matches(positive, ~positive, same_photo, wording[:, None] == wording[None])
-        return PhotoBatch(torch.stack([e.seen for e in examples]), sentences, matches)
+        positive = (same_wording @ (described.of_all[:, None] == photos[None]).float()) > 0  # (M, N)
+        same_photo = described.of_sentence[:, None] == photos[None]
+        return Matches(positive, ~positive, same_photo, wording[:, None] == wording[None])

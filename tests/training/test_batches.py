@@ -1,8 +1,9 @@
 """What both tasks' batches share: which words read the same, and the order of an epoch."""
 
 import pytest
+import torch
 
-from sspe.training.batches import EpochSampler, same_words_key
+from sspe.training.batches import MOST_READERS, EpochSampler, readers, same_words_key
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,18 @@ def test_no_batch_of_one_photo_where_there_are_more(length, batch):
     sizes = [len(part) for part in EpochSampler(length, batch, 0, 0)]
     assert sum(sizes) == length and len(sizes) == max(length // batch, 1)  # as many as the schedule counts on
     assert max(sizes) - min(sizes) <= 1 and min(sizes) >= min(batch, length)
+
+
+# Reading ahead
+
+
+def test_for_a_gpu_as_many_read_as_the_machine_has_cores_to_spare(monkeypatch):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    found = {}
+    for cores in (1, 2, 6, 64):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        found[cores] = readers(torch.device("cuda"))
+        assert readers(torch.device("cpu")) == 1  # there every core is to compute
+    assert found == {1: 1, 2: 1, 6: 5, 64: MOST_READERS}
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")  # processes on the machine that share its cores
+    assert readers(torch.device("cuda")) == 3

