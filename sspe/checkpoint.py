@@ -16,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from sspe.errors import CheckpointError, SspeError
 from sspe.files import DETECTOR_FILE, SHIPPED, written
@@ -33,6 +35,11 @@ DEFAULTS = {"localization": "sspe-lite0", "retrieval": "sspe-retrieval"}  # by t
 MODELS = {
     "localization": (LocalizationModel, LocalizationModelSettings),
     "retrieval": (RetrievalModel, RetrievalModelSettings),
+}
+# What fills a new layer. The first three call the others out of reach of :class:`_Unfilled`.
+RANDOM = {
+    *(nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_),
+    *(torch.Tensor.uniform_, torch.Tensor.normal_),
 }
 USED_BY = {"localization": "Localizer and `sspe localize`", "retrieval": "Retriever and `sspe evaluate retrieval`"}
 
@@ -111,7 +118,9 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
         prefixes = ("text.", "calibration.", "search.", "bank.")
         vectors, calibration, search, bank = (_taken(tensors, prefix) for prefix in prefixes)
-        model = model_class(settings, load_text_encoder(text["name"], text["settings"], vectors))
+        text_encoder = load_text_encoder(text["name"], text["settings"], vectors)
+        with _Unfilled():
+            model = model_class(settings, text_encoder)
         collapse(model)
         model.load_state_dict(tensors)
         if calibration:
@@ -200,6 +209,16 @@ def _checksum(tensors: dict[str, torch.Tensor]) -> str:
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
+
+
+class _Unfilled(TorchFunctionMode):
+    """Weights made inside are not drawn at random, which takes as long as a photo; those of a file replace them all."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in RANDOM:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 def _taken(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -19,7 +19,9 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from sspe.cli import add_checkpoint_option, add_device_options, exit_code
 from sspe.errors import PhotoError, SspeError
@@ -85,6 +87,7 @@ def _localize(options: argparse.Namespace) -> int:
 
     from sspe.localizer import Localizer
 
+    Thread(target=import_module, args=["nltk"]).start()  # beside the checkpoint; the sentence will need it
     localizer = Localizer.from_pretrained(options.checkpoint, options.device, options.precision)
     failed, phrases = unreadable, 0
     records: list[dict] = []

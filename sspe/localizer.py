@@ -102,15 +102,22 @@ class Localizer:
             CheckpointError: there is none, or it cannot be read.
         """
         path = find_checkpoint(name_or_path)
-        model, _ = load_checkpoint(path)
-        return cls(model, device, precision, identity(path))
+        with ThreadPoolExecutor(1) as pool:
+            named = pool.submit(identity, path)
+            model, _ = load_checkpoint(path)
+            return cls(model, device, precision, named.result())
 
     def __call__(
         self, photo: PhotoSource, sentence: str, phrases: Sequence[Phrase] | None = None, top_k: int = 1
     ) -> Localization:
         """Box every noun phrase of ``sentence`` in ``photo``; see :meth:`ground`. Raises PhotoError, SspeError."""
         _checked_sentence(sentence)
-        return self.ground(self.see(photo), sentence, phrases, top_k)
+        if phrases is not None:
+            return self.ground(self.see(photo), sentence, phrases, top_k)
+        with ThreadPoolExecutor(1) as pool:  # the first sentence of a process takes as long to read as a photo to see
+            read = pool.submit(extract_phrases, sentence, pronouns=False)
+            view = self.see(photo)
+            return self.ground(view, sentence, read.result(), top_k)
 
     def see(self, photo: PhotoSource, report: Callable[[str], object] | None = None) -> PhotoView:
         """The costly half: open the photo, propose regions, embed them. Raises PhotoError.
@@ -258,12 +265,13 @@ class Localizer:
             while under_way:
                 proposed, sentence = under_way.popleft()
                 begin()
+                phrases = extract_phrases(sentence, pronouns=False)  # while the photo is searched for proposals
                 try:
                     view = self._embed(*proposed.result())
                 except PhotoError as error:
                     yield error
                 else:
-                    yield self.ground(view, sentence, top_k=top_k)
+                    yield self.ground(view, sentence, phrases, top_k)
         if not isinstance(broken, StopIteration):
             raise broken
 

@@ -104,6 +104,14 @@ def test_saving_leaves_the_pipeline_in_training(make_localization_model, tmp_pat
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_loading_draws_no_random_numbers(checkpoint):
+    torch.manual_seed(0)
+    load_checkpoint(checkpoint)
+    drawn = torch.rand(4)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(4))
+
+
 def test_a_loaded_checkpoint_saves_as_the_same_file(checkpoint, tmp_path):
     model, about = load_checkpoint(checkpoint)
     save_checkpoint(model, tmp_path / "again.safetensors", about)

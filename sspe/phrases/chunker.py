@@ -136,7 +136,7 @@ def phrases_at(sentence: str, spans: Sequence[Sequence[int]]) -> list[Phrase]:
 
 def find_phrases(tokens: Sequence[Token]) -> list[tuple[int, int]]:
     """Noun phrases among the tokens of one sentence, as ranges of tokens (first, last + 1)."""
-    from nltk.tree import Tree
+    from nltk import Tree
 
     found = []
     for begin, window in _windows(tokens):

@@ -64,8 +64,10 @@ def _places(phrase: str) -> tuple[int, ...]:
 @cache
 def _names() -> dict[str, tuple[int, ...]]:
     """The list: places among the things by noun."""
+    place = {thing: (number,) for number, thing in enumerate(THINGS)}
     found = {}
     for line in _LIST.read_text("utf-8").splitlines():
         noun, _, things = line.partition("\t")
-        found[noun] = tuple(THINGS.index(thing) for thing in things.split(","))
+        # Nearly every noun names one thing.
+        found[noun] = place.get(things) or tuple(place[thing][0] for thing in things.split(","))
     return found

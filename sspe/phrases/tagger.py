@@ -95,7 +95,9 @@ def tag(words: Sequence[str]) -> Tagged:
 @lru_cache(maxsize=2)
 def load_tagger(path: Path = WEIGHTS) -> PerceptronTagger:
     """The tagger stored in `path`; DataError if the file is missing or none of ours."""
-    from nltk.tag.perceptron import PerceptronTagger  # late: importing NLTK costs more than reading the weights
+    # Late: importing NLTK costs more than reading the weights. From the package, as all that is NLTK's: of two threads
+    # that import it at once, one that begins with a part of it finds half of the other's.
+    from nltk import PerceptronTagger
 
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -107,12 +109,25 @@ def load_tagger(path: Path = WEIGHTS) -> PerceptronTagger:
     tags = stored["tags"]
     tagger = PerceptronTagger(load=False)
     tagger.tagdict = {word: tags[i] for i, words in enumerate(stored["words"]) for word in words}
-    tagger.model.weights = {
-        feature: {tags[i]: weight / 100 for i, weight in zip(pairs[::2], pairs[1::2], strict=True)}
-        for feature, pairs in stored["weights"].items()
-    }
+    tagger.model.weights = _Weights(stored["weights"], tags)
     tagger.classes = tagger.model.classes = set(tags)
     return tagger
+
+
+class _Weights(dict[str, dict[str, float]]):
+    """What each feature adds to each tag. A feature is read when it is first asked for: most never are."""
+
+    def __init__(self, stored: dict[str, list[int]], tags: Sequence[str]):
+        """``stored`` has a tag's number and a hundred times its weight in turn."""
+        super().__init__(stored)
+        self._tags = tags
+
+    def __getitem__(self, feature: str) -> dict[str, float]:
+        found = super().__getitem__(feature)
+        if isinstance(found, list):
+            pairs = zip(found[::2], found[1::2], strict=True)
+            found = self[feature] = {self._tags[number]: weight / 100 for number, weight in pairs}
+        return found
 
 
 def _capitals_mean_nothing(words: Sequence[str]) -> bool:

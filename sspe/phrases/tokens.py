@@ -104,6 +104,6 @@ def _is_simple(word: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _word_tokenizer():
-    from nltk.tokenize import NLTKWordTokenizer  # a third of a second; only when the first sentence comes
+    from nltk import NLTKWordTokenizer  # a third of a second; only when the first sentence comes
 
     return NLTKWordTokenizer()

@@ -32,7 +32,7 @@ class Vocabulary:
     @cached_property
     def index(self) -> dict[str, int]:
         """The row of each word."""
-        return {word: row for row, word in enumerate(self.words)}
+        return dict(zip(self.words, range(len(self.words)), strict=True))
 
     def rows(self, words: Iterable[str]) -> list[int]:
         """Rows of the known words, in order; for an unknown word its plural or singular stands in."""
