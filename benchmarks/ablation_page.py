@@ -113,7 +113,8 @@ def claims(runs: dict[str, list[dict]]) -> list[str]:
         if better in runs and worse in runs:
             a, b = runs[better], runs[worse]
             low, high = interval(a, b)
-            figures = f"{rates(a)} against {rates(b)}, difference {low:+.1f} to {high:+.1f}"
+            seeds = min(len(a), len(b))
+            figures = f"{rates(a)} against {rates(b)}, difference {low:+.1f} to {high:+.1f}, seeds: {seeds}"
             lines.append(f"- {claim}: **{verdict(a, b, (low, high))}** ({figures}).")
     return lines
 

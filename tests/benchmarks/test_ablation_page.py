@@ -59,7 +59,7 @@ def test_the_page_keeps_what_stands_around_the_figures(tmp_path):
         )
         assert "\nold\n" not in text and "| linear branches | 30.6 ± 0.6 | 30.6 ± 0.6 | 30.6 ± 0.6 | 2 |" in text
         assert "mean of word vectors, nonlinear, bi-directional | 53.5 ± 1.5" in text  # the later run of seed 0
-        assert "**holds** (53.5 ± 1.5 against 30.6 ± 0.6, difference +1" in text
+        assert ", seeds: 2)" in text and "**holds** (53.5 ± 1.5 against 30.6 ± 0.6, difference +1" in text
     picture = (tmp_path / "claims" / "network.svg").read_text()
     assert "linear branches" in picture and "Which network?" in picture
     assert not (tmp_path / "claims" / "text.svg").exists()
