@@ -133,7 +133,7 @@ def test_runs_that_read_the_same_data_are_known():
     [
         ("epochs=0", "epochs is 0; it must be at least 1"),
         ("batch=-4", "batch is -4; it must be at least 1"),
-        ("regions.side=0", "regions.side is 0; it must be at least 32"),
+        ("regions.side=0", "regions.side is 0; it must be from 32 to 4096"),
         ("branch_lr=-1", "branch_lr is -1.0; it must be at least 0"),
         ("warm_up=2", "warm_up is 2.0; it must be from 0 to 1"),
         ("optimiser=adam", "optimiser is 'adam'; choose one of adamw, sgd"),
