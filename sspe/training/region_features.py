@@ -29,7 +29,8 @@ from sspe.models.device import autocast
 from sspe.models.localization import LocalizationModel
 from sspe.phrases.head import head_of
 from sspe.settings import LocalizationModelSettings
-from sspe.training.batches import EpochSampler, same_words_key
+from sspe.training import processes
+from sspe.training.batches import EpochSampler, readers, same_words_key
 from sspe.training.localization_batches import Batch, Collate, RegionPhraseDataset, rows_of
 from sspe.training.localization_data import WATCHED, LocalizationData, training_photos
 from sspe.training.loop import Run, train_epochs
@@ -44,9 +45,11 @@ BACKGROUND = 0  # the class of regions that show nothing a phrase of the photo n
 def train_region_features(recipe: LocalizationRecipe, data: LocalizationData, run: Run) -> dict:
     """Train the backbone on ``recipe.nouns`` head nouns; its best checkpoint is for ``--start`` and locates nothing.
 
-    Returns the share of watched val boxes whose noun is right, as in metrics.json.
+    Returns the share of watched val boxes whose noun is right, as in metrics.json; the first of several processes does.
     """
     train_epochs(NounTask(recipe, data, run), recipe, data, run)
+    if not processes.is_first():
+        return {}
     measured = load_checkpoint(run.best_checkpoint)[1]["watched_val"]
     log.info("%s\nright nouns: %.1f %%", run.best_checkpoint, 100 * measured["right_nouns"])
     with written(run.output / "metrics.json") as temporary:
@@ -69,6 +72,7 @@ class NounTask:
         features = self.model.regions.feature_size
         # Features have unit length; batch norm gives each number a spread of its own for the classes to tell apart.
         head = nn.Sequential(nn.BatchNorm1d(features), nn.Linear(features, self.targets.shape[1]))
+        processes.share_batch_norm(head)
         self.trained = nn.ModuleDict({"regions": self.model.regions, "head": head.to(run.device)})
         self.epochs, self.kept = recipe.epochs, {}
         self.model.regions.freeze_through(recipe.frozen_through)
@@ -92,7 +96,7 @@ class NounTask:
             dataset,
             batch_sampler=EpochSampler(len(dataset), self.recipe.batch, self.run.seed, epoch, start),
             collate_fn=Collate(data.table, context=0),
-            num_workers=1,
+            num_workers=readers(self.run.device),
             generator=torch.Generator(),
         )
 
@@ -104,9 +108,10 @@ class NounTask:
         with autocast(self.run.device, self.run.precision):
             features = self.model.regions(batch.squeezed, batch.regions)
             logits = self.trained["head"](features)
+        logits, shown = processes.gathered(logits.float()), processes.gathered(shown.to(self.run.device))
         parts = [len(self.classes), shown.shape[1] - len(self.classes)]
         losses = []
-        for found, right in zip(logits.float().split(parts, 1), shown.to(logits.device).split(parts, 1), strict=True):
+        for found, right in zip(logits.split(parts, 1), shown.split(parts, 1), strict=True):
             rows = right.sum(dim=1) > 0
             if rows.any():
                 losses.append(functional.cross_entropy(found[rows], functional.normalize(right[rows], p=1, dim=1)))
