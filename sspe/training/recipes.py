@@ -223,9 +223,11 @@ _LOCALIZATION = (
     LocalizationRecipe(
         "names",
         "after `default`, with --start from its checkpoint: a detector beside Edge Boxes, bare nouns, rare words",
-        epochs=6,
+        epochs=8,
         batch=32,
+        sampled_proposals=56,
         fine_tune=False,
+        unseen=0.1,
         bare=0.15,
         unread=0.15,
         things=3,
@@ -235,6 +237,7 @@ _LOCALIZATION = (
         colour=0.0,
         proposals=EdgeBoxesSettings(count=200),
         detector=DetectorSettings(boxes=30),
+        loss=LossSettings(same_photo=3.0, same_photo_top_k=10),
         text=TextSettings(articles=False, common=400_000),  # all of GloVe
     ),
     LocalizationRecipe(
