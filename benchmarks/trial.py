@@ -16,8 +16,7 @@ import torch
 from region_vectors import PhotoRegions
 
 from sspe.data.records import AnnotatedPhoto, AnnotatedPhrase
-from sspe.evaluation.answers import THRESHOLD, floor_boxes
-from sspe.evaluation.ranking import Ranked, measure_ranking
+from sspe.evaluation.ranking import Ranked, by_proposals, measure_ranking, rank_phrases
 from sspe.files import settings_key, written
 from sspe.models.losses import structure_preserving_loss
 from sspe.models.networks import create_network
@@ -150,13 +149,11 @@ def trial(recipe: LocalizationRecipe, inputs: Inputs, seed: int, data: Data, tex
     ranked, kept = rank(network, recipe, inputs, data, text[1])
     measured = measure_ranking(ranked)
     counts = [count for count in (50, 100, 200) if count <= inputs.proposals and not inputs.edge_boxes]
-    by_count = {count: measure_ranking(ranked, count) for count in counts}
-    names = ("recall_at_1", "recall_at_5", "recall_at_10", "upper_bound")
     return {
         **measured,
         "curve": curve,
         "nms": {f"recall_at_{k}": float(np.mean(kept < k)) for k in (1, 5, 10)},
-        "by_proposals": {str(count): {name: m[name] for name in names} for count, m in by_count.items()},
+        "by_proposals": by_proposals(ranked, counts),
         "phrases_of_photos": [n for photo in data.val if (n := len(_located(photo)))],
         "hits": np.packbits([r.right[r.order[0]] for r in ranked]).tobytes().hex(),
     }
@@ -267,13 +264,9 @@ def rank(
         x = network.image(torch.from_numpy(shown(regions, recipe, inputs)[taking]))
         scores = network.scores(y[[place[p.text.lower()] for p in phrases]], x).numpy()
         boxes = scale(regions.boxes[taking], photo.width, photo.height)
-        merged = np.stack([p.box for p in phrases])
-        right = iou(merged, boxes) >= THRESHOLD
-        whole, centre = (iou(merged, floor_boxes(photo.width, photo.height)) >= THRESHOLD).T
-        order = np.argsort(-scores, axis=1, kind="stable")
-        for i, phrase in enumerate(phrases):
-            results.append(Ranked(phrase.types, right[i], order[i], (bool(whole[i]), bool(centre[i]))))
-            if count is None:
-                kept = right[i][nms(boxes, scores[i])]
-                after.append(kept.argmax() if kept.any() else np.inf)
+        ranked = rank_phrases(phrases, boxes, scores, photo)
+        results += ranked
+        for one, fits in zip(ranked, scores, strict=True) if count is None else ():
+            kept = one.right[nms(boxes, fits)]
+            after.append(kept.argmax() if kept.any() else np.inf)
     return results, np.array(after)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sspe.data.caches import FeatureStore, FrozenFeatures
-from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto
+from sspe.data.records import PHRASE_TYPES, AnnotatedPhoto, AnnotatedPhrase
 from sspe.errors import DataError, SspeError
 from sspe.evaluation.answers import THRESHOLD, floor_boxes, regions_of
 from sspe.evaluation.measures import RANKS, rate, row
@@ -62,9 +62,7 @@ def evaluate_ranking(
     results = rank_annotated(model, photos, store, features, progress)
     measured = measure_ranking(results, settings.count)
     if proposals:
-        rates = {count: measure_ranking(results, count) for count in proposals}
-        kept = ("recall_at_1", "recall_at_5", "recall_at_10", "upper_bound")
-        measured["by_proposals"] = {str(count): {name: rates[count][name] for name in kept} for count in proposals}
+        measured["by_proposals"] = by_proposals(results, proposals)
     return measured
 
 
@@ -106,14 +104,22 @@ def rank_annotated(
         relative = store.proposals(photo.path)
         x = regions_of(model, photo, store, frozen).embeddings
         scores = model.scores(y[[place[p.text.lower()] for p in phrases]], x).cpu().numpy()
-        boxes = scale(relative.boxes, photo.width, photo.height)
-        merged = np.stack([p.box for p in phrases])
-        right = iou(merged, boxes) >= THRESHOLD
-        whole, centre = (iou(merged, floor_boxes(photo.width, photo.height)) >= THRESHOLD).T
-        order = np.argsort(-scores, axis=1, kind="stable")
-        for i, phrase in enumerate(phrases):
-            results.append(Ranked(phrase.types, right[i], order[i], (bool(whole[i]), bool(centre[i]))))
+        results += rank_phrases(phrases, scale(relative.boxes, photo.width, photo.height), scores, photo)
     return results
+
+
+def rank_phrases(
+    phrases: Sequence[AnnotatedPhrase], boxes: np.ndarray, scores: np.ndarray, photo: AnnotatedPhoto
+) -> list[Ranked]:
+    """P phrases of a photo, each with a box, that score (P, R) with its regions, whose boxes (R, 4) are in pixels."""
+    merged = np.stack([p.box for p in phrases])
+    right = iou(merged, boxes) >= THRESHOLD
+    floors = iou(merged, floor_boxes(photo.width, photo.height)) >= THRESHOLD
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return [
+        Ranked(phrase.types, right[i], order[i], (bool(floors[i, 0]), bool(floors[i, 1])))
+        for i, phrase in enumerate(phrases)
+    ]
 
 
 def measure_ranking(results: Sequence[Ranked], count: int | None = None) -> dict:
@@ -137,6 +143,13 @@ def measure_ranking(results: Sequence[Ranked], count: int | None = None) -> dict
         "phrases": len(results),
         "protocol": f"merged box, IoU >= {THRESHOLD}; regions ranked by score alone, no NMS; each phrase read alone",
     }
+
+
+def by_proposals(results: Sequence[Ranked], counts: Sequence[int]) -> dict[str, dict[str, float]]:
+    """For each number of proposals, as text, what of :func:`measure_ranking` it changes: R@K and the upper bound."""
+    names = [*(f"recall_at_{k}" for k in RANKS), "upper_bound"]
+    rates = {count: measure_ranking(results, count) for count in counts}
+    return {str(count): {name: measured[name] for name in names} for count, measured in rates.items()}
 
 
 def _rank(result: Ranked, count: int | None) -> float:

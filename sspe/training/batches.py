@@ -1,8 +1,8 @@
-"""What the batches of both tasks share: their order, who reads them, and which words say the same."""
+"""What the batches of both tasks share: their order, who reads them, whose things are whose, what reads the same."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
 import torch
@@ -49,6 +49,17 @@ def readers(device: torch.device) -> int:
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(max(cores // beside - 1, 1), MOST_READERS)
+
+
+def owners(parts: Sequence[Sized]) -> torch.Tensor:
+    """Where N photos' things lie one after the other, the photo of each: int64, 0 to N - 1."""
+    return torch.repeat_interleave(torch.tensor([len(part) for part in parts]))
+
+
+def counted_on(parts: Sequence[torch.Tensor], photos: Sequence[int]) -> torch.Tensor:
+    """The owners of several batches as those of one: each batch of so many ``photos`` counts on from the one before."""
+    starts = np.cumsum([0, *photos[:-1]]).tolist()
+    return torch.cat([part + start for part, start in zip(parts, starts, strict=True)])
 
 
 SIDES = re.compile(r"\b(left|right)(most|wards?)?\b", re.IGNORECASE)  # a photo of such words is not to be mirrored

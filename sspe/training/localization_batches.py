@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from sspe.data.caches import FeatureStore, FrozenFeatures
 from sspe.models.losses import Matches
 from sspe.training.augmentation import recoloured, zoomed
+from sspe.training.batches import counted_on, owners
 from sspe.training.localization_data import PhraseTable, TrainingPhoto
 from sspe.training.recipes import LocalizationRecipe
 from sspe.vision.boxes import flip, iou
@@ -215,8 +216,8 @@ class Shown:
         """What examples show."""
         return cls(
             torch.cat([e.phrases for e in examples]),
-            torch.repeat_interleave(torch.tensor([len(e.phrases) for e in examples])),
-            torch.repeat_interleave(torch.tensor([len(e.regions) for e in examples])),
+            owners([e.phrases for e in examples]),
+            owners([e.regions for e in examples]),
             torch.block_diag(*(e.positive for e in examples)),
             torch.block_diag(*(e.negative for e in examples)),
         )
@@ -224,11 +225,11 @@ class Shown:
     @classmethod
     def joined(cls, parts: Sequence[Shown]) -> Shown:
         """The photos of several, the first one's first."""
-        starts = np.cumsum([0, *(len(part.of_region.unique()) for part in parts)]).tolist()
+        photos = [len(part.of_region.unique()) for part in parts]
         return cls(
             torch.cat([part.phrases for part in parts]),
-            torch.cat([part.of_phrase + start for part, start in zip(parts, starts, strict=False)]),
-            torch.cat([part.of_region + start for part, start in zip(parts, starts, strict=False)]),
+            counted_on([part.of_phrase for part in parts], photos),
+            counted_on([part.of_region for part in parts], photos),
             torch.block_diag(*(part.positive for part in parts)),
             torch.block_diag(*(part.negative for part in parts)),
         )

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from sspe.models.losses import Matches
 from sspe.training.augmentation import random_window, recoloured
+from sspe.training.batches import counted_on, owners
 from sspe.training.recipes import RetrievalRecipe
 from sspe.training.retrieval_data import DescribedPhoto, SentenceTable
 from sspe.vision.photo import open_photo, squeeze
@@ -96,19 +97,19 @@ class Described:
         return cls(
             torch.cat([e.sentences for e in examples]),
             torch.cat([e.all_sentences for e in examples]),
-            torch.repeat_interleave(torch.tensor([len(e.sentences) for e in examples])),
-            torch.repeat_interleave(torch.tensor([len(e.all_sentences) for e in examples])),
+            owners([e.sentences for e in examples]),
+            owners([e.all_sentences for e in examples]),
         )
 
     @classmethod
     def joined(cls, parts: Sequence[Described]) -> Described:
         """The photos of several, the first one's first."""
-        starts = np.cumsum([0, *(len(part.of_all.unique()) for part in parts)]).tolist()
+        photos = [len(part.of_all.unique()) for part in parts]
         return cls(
             torch.cat([part.sentences for part in parts]),
             torch.cat([part.all_sentences for part in parts]),
-            torch.cat([part.of_sentence + start for part, start in zip(parts, starts, strict=False)]),
-            torch.cat([part.of_all + start for part, start in zip(parts, starts, strict=False)]),
+            counted_on([part.of_sentence for part in parts], photos),
+            counted_on([part.of_all for part in parts], photos),
         )
 
 

@@ -32,10 +32,17 @@ def test_the_three_verdicts():
     assert page.verdict(good, between, page.interval(good, between)) == "cannot be told here"
     # Apart, but by less than the photos that happened to be drawn explain.
     rng = np.random.default_rng(0)
-    a, b = ([line("a", 0, rng.random(PHOTOS * EACH) < rate)] for rate in (0.52, 0.50))
+    found = [rng.random(PHOTOS * EACH) < rate for rate in (0.52, 0.50)]
+    a, b = ([line("a", seed, hits) for seed in range(2)] for hits in found)
     assert a[0]["recall_at_1"] != b[0]["recall_at_1"]
     better, worse = (a, b) if a[0]["recall_at_1"] > b[0]["recall_at_1"] else (b, a)
     assert page.verdict(better, worse, page.interval(better, worse)) == "cannot be told here"
+
+
+def test_a_single_seed_tells_nothing():
+    good, bad = runs_of("a", 0.6, 0.62), runs_of("b", 0.3)
+    for one, other in ((good, bad), (bad, good)):
+        assert page.verdict(one, other, page.interval(one, other)) == "cannot be told here"
 
 
 def test_the_interval_is_paired_and_draws_whole_photos():
