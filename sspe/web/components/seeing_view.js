@@ -55,7 +55,7 @@ const proposalsNode = (view) => {
   const most = view.proposals.length;
   if (most > 1) figure.insertBefore(slider('sv-slide', 'Best', {min: 1, max: most, step: 1, value: Math.min(count, most)},
     value => value + ' of ' + view.regions, value => { count = value; draw(); }), caption);
-  caption.textContent = 'Boxes that Edge Boxes proposed, the fainter the lower the score with the phrase. '
+  caption.textContent = 'The proposed boxes, the fainter the lower the score with the phrase. '
     + 'Dashed: the answer, refined from them.';
   draw();
   return figure;
