@@ -99,7 +99,7 @@ def build(model: LocalizationModel, options: argparse.Namespace, folder: Path) -
     regions = sum(len(segment.codes) for segment in opened)
     print(f"{len(photos)} photos, {regions:,} regions of {size} numbers")
     print(f"coding and writing {writing:.1f} s; opening and checking {time.perf_counter() - began:.1f} s")
-    print(f"on disk {on_disk / 1e6:.0f} MB, {on_disk / len(photos) / 1e3:.1f} KB a photo of {REGIONS} regions; ")
+    print(f"on disk {on_disk / 1e6:.0f} MB, {on_disk / len(photos) / 1e3:.1f} KB per photo of {REGIONS} regions")
     print(f"memory for the open index {memory() - before:.0f} MB")
     return searcher, vectors
 

@@ -15,16 +15,18 @@ HUB_WEIGHT = 0.5
 NEAREST = 0.1  # a photo's hubness is its mean score over the tenth of the training phrases that fit it best
 
 
-def soft_maximum(scores: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Photo scores (P, N) of region scores (P, R); photo n has the regions first[n] to first[n + 1]."""
-    best = maximum(scores, first)
+def soft_maximum(scores: np.ndarray, first: np.ndarray, best: np.ndarray | None = None) -> np.ndarray:
+    """Photo scores (P, N) of region scores (P, R); photo n has the regions first[n] to first[n + 1].
+
+    ``best`` (P, N) is their :func:`maximum`, where it is known already.
+    """
+    best = maximum(scores, first) if best is None else best
     counts = np.diff(first)
-    if len(counts) and (counts == counts[0]).all():
-        apart = scores.reshape(len(scores), len(counts), -1) - best[:, :, None]
-        total = np.exp(apart / TEMPERATURE).sum(axis=2)
-    else:
-        apart = scores - np.repeat(best, counts, axis=1)
-        total = np.add.reduceat(np.exp(apart / TEMPERATURE), first[:-1], axis=1)
+    alike = len(counts) and (counts == counts[0]).all()
+    apart = scores.reshape(*best.shape, -1) - best[:, :, None] if alike else scores - np.repeat(best, counts, axis=1)
+    apart /= TEMPERATURE
+    np.exp(apart, out=apart)
+    total = apart.sum(axis=2) if alike else np.add.reduceat(apart, first[:-1], axis=1)
     return best + TEMPERATURE * np.log(total)
 
 

@@ -1,8 +1,7 @@
 """The scan: every region of every photo is compared with what is sought, the best photos then once more in full.
 
-The first pass reads the codes alone, 64 signed bytes a region, and is exact in that it leaves out none; the second one
-scores the best photos by all their numbers. Where the package numkong is installed the first pass takes a third of the
-time.
+The first pass reads the codes alone, 64 signed bytes per region, of all regions; the second one scores the best photos by
+all their numbers. Where the package numkong is installed the first pass takes a third of the time.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ import torch
 
 from sspe.indexing.coding import Coding
 from sspe.indexing.segments import Segment
-from sspe.searching.ranking import HUB_WEIGHT, TEMPERATURE, maximum, soft_maximum
+from sspe.searching.ranking import HUB_WEIGHT, maximum, soft_maximum
 
 try:
     import numkong
 except ImportError:  # a little slower without
     numkong = None
 
-AGAIN = 100  # photos that are scored once more in full; with 200 the first ten are the same
+AGAIN = 60  # photos that are scored once more in full; with 30 or 200 the first ten of 6,843 are the same
 _BLOCK = 2048  # regions that torch turns into floats at once: they stay in the processor's cache
 _WORTH_THREADS = 100_000  # regions
 
@@ -106,41 +105,24 @@ class Scanner:
         """
         sought = replace(sought, numbers=sought.numbers @ self.coding.reading)
         with_hubs = HUB_WEIGHT if sought.soft else 0.0
-        jobs = range(len(self.segments))
-        if sum(len(s.codes) for s in self.segments) >= _WORTH_THREADS:
-            with ThreadPoolExecutor() as pool:
-                regions = list(pool.map(lambda i: self._scores(i, sought), jobs))
-        else:
-            regions = [self._scores(i, sought) for i in jobs]
-        maxima = [maximum(scores, s.first) for scores, s in zip(regions, self.segments, strict=True)]
         alive = np.concatenate(self.live) if self.segments else np.zeros(0, bool)
         if not alive.any():
             nothing = np.zeros((len(sought.numbers), 0), np.float32)
             return Ranked([], nothing, nothing[0], np.zeros((4, len(sought.numbers))))
-        top = np.concatenate(maxima, axis=1)
+        jobs = range(len(self.segments))
+        if sum(len(s.codes) for s in self.segments) >= _WORTH_THREADS:
+            with ThreadPoolExecutor() as pool:
+                of_segments = list(pool.map(lambda i: self._by_codes(i, sought), jobs))
+        else:
+            of_segments = [self._by_codes(i, sought) for i in jobs]
+        top, scores = (np.concatenate(parts, axis=1) for parts in zip(*of_segments, strict=True))
         living = top[:, alive].astype(np.float64)
         above = np.zeros(len(top)) if tops is None else (living >= tops[:, None]).sum(axis=1)
         sums = np.stack([np.full(len(top), alive.sum()), living.sum(axis=1), (living**2).sum(axis=1), above])
         hubs = with_hubs * np.concatenate([s.hubness for s in self.segments])
-        estimate = np.where(alive, top.mean(axis=0) - hubs, -np.inf)
-        if sought.soft:
-            # A soft maximum is at least the maximum, and at most that and TEMPERATURE times the log of the count. So
-            # it need not be computed of photos which even the most would not bring among the best.
-            counts = np.concatenate([np.diff(s.first) for s in self.segments])
-            count = min(best, int(alive.sum()))
-            cut = np.partition(estimate, -count)[-count]
-            worth = estimate + TEMPERATURE * np.log(counts) >= cut
-            estimate = np.full(len(worth), -np.inf)
-            start = 0
-            for scores, s in zip(regions, self.segments, strict=True):
-                places = np.flatnonzero(worth[start : start + s.entry.stored])
-                if len(places):
-                    chosen, first = _regions_of(s.first, places)
-                    soft = soft_maximum(scores[:, chosen], first).mean(axis=0)
-                    estimate[start + places] = soft - hubs[start + places]
-                start += s.entry.stored
+        estimate = np.where(alive, scores.mean(axis=0) - hubs, -np.inf)
         found = np.argsort(-estimate, kind="stable")[: min(best, int(alive.sum()))]
-        return self._again(sought, found[np.isfinite(estimate[found])], sums)
+        return self._again(sought, found, sums)
 
     def scores(self, places: Sequence[tuple[int, int]], sought: Sought) -> np.ndarray:
         """Scores (P, K) of K photos by all numbers of their regions, less what is taken off for hubs."""
@@ -184,6 +166,12 @@ class Scanner:
         s = self.segments[segment]
         return s.things[thing, s.first[place] : s.first[place + 1]]
 
+    def _by_codes(self, number: int, sought: Sought) -> tuple[np.ndarray, np.ndarray]:
+        """The best region's score (P, N) of each photo of a segment, and what photos are compared by, (P, N)."""
+        scores, first = self._scores(number, sought), self.segments[number].first
+        best = maximum(scores, first)
+        return best, soft_maximum(scores, first, best) if sought.soft else best
+
     def _scores(self, number: int, sought: Sought) -> np.ndarray:
         """Scores (P, R) of all regions of a segment, by their codes and what is seen."""
         s, size = self.segments[number], self.coding.code_size
@@ -209,10 +197,3 @@ def _by_torch(codes: np.ndarray, query: np.ndarray) -> np.ndarray:
         part = codes[start : start + _BLOCK]
         torch.mm(block[: len(part)].copy_(part), query, out=scores[start : start + len(part)])
     return np.ascontiguousarray(scores.numpy().T)
-
-
-def _regions_of(first: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of all regions of some photos, and where each photo's begin among them."""
-    counts = first[places + 1] - first[places]
-    begins = np.concatenate([[0], np.cumsum(counts)])
-    return np.repeat(first[places] - begins[:-1], counts) + np.arange(begins[-1]), begins

@@ -1,6 +1,6 @@
 """Batch norm with fixed statistics, folded into the convolution before it.
 
-Fine-tuning on a few photos a step keeps the statistics of ImageNet. A batch norm that does not move is only a scale
+Fine-tuning on a few photos per step keeps the statistics of ImageNet. A batch norm that does not move is only a scale
 and a shift per channel, so the convolution can do both: fewer passes over memory, in training as at inference.
 """
 

@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import gradio.component_meta
+
+from sspe.web.stubs import without_stubs
 
 
 class OwnComponent(type(gr.HTML)):
-    """Makes the class of a component without the file of its types that Gradio would write beside its module."""
+    """Makes the class of a component without the stub that Gradio would write beside its module."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
-        writes = gradio.component_meta.create_or_modify_pyi
-        gradio.component_meta.create_or_modify_pyi = lambda *_: None
-        try:
+        with without_stubs():
             return super().__new__(cls, name, bases, attributes)
-        finally:
-            gradio.component_meta.create_or_modify_pyi = writes
 
 
 class DrawnComponent(gr.HTML, metaclass=OwnComponent):

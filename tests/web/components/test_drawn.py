@@ -1,6 +1,8 @@
-"""Classes of components: Gradio writes a file of types beside their modules, and here it does not."""
+"""Classes of components: Gradio writes a stub beside their modules, and here it does not."""
 
 import importlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import gradio as gr
@@ -17,7 +19,7 @@ def test_making_a_class_writes_nothing_beside_its_module(tmp_path, monkeypatch, 
     module, _, name = base.rpartition(".")
     (tmp_path / "own_part.py").write_text(f"from {module} import {name}\n\n\nclass Part({name}):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(importlib.sys.modules, "own_part", raising=False)
+    monkeypatch.delitem(sys.modules, "own_part", raising=False)
     importlib.import_module("own_part")
     assert (tmp_path / "own_part.pyi").exists() == written
 
@@ -31,3 +33,17 @@ def test_every_component_of_the_package_is_made_so():
     ours = {cls for cls in below(gr.components.Component) if cls.__module__.startswith("sspe.")}
     assert {cls.__name__ for cls in ours} >= {"DrawnComponent", "LinkedView", "PhotoInput", "SearchView"}
     assert all(isinstance(cls, OwnComponent) for cls in ours)
+
+
+def test_gradio_is_imported_without_looking_at_stubs():
+    program = """
+import ast, inspect, sys
+parse, file_of = ast.parse, inspect.getfile
+def watched(*arguments, **settings):
+    assert sys._getframe(1).f_globals["__name__"] != "gradio.component_meta"
+    return parse(*arguments, **settings)
+ast.parse = watched
+import sspe.web
+assert inspect.getfile is file_of
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
