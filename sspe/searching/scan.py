@@ -1,7 +1,7 @@
 """The scan: every region of every photo is compared with what is sought, the best photos then once more in full.
 
-The first pass reads the codes alone, 64 signed bytes per region, of all regions; the second one scores the best photos by
-all their numbers. Where the package numkong is installed the first pass takes a third of the time.
+The first pass reads the codes alone, 64 signed bytes per region, of all regions; the second one scores the best photos
+by all their numbers. Where the package numkong is installed the first pass takes a third of the time.
 """
 
 from __future__ import annotations
