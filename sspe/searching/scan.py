@@ -6,9 +6,11 @@ by all their numbers. Where the package numkong is installed the first pass take
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ try:
 except ImportError:  # a little slower without
     numkong = None
 
-AGAIN = 60  # photos that are scored once more in full; with 30 or 200 the first ten of 6,843 are the same
+AGAIN = 40  # photos that are scored once more in full; with 30 or 200 the first ten of 6,843 are the same
 _BLOCK = 2048  # regions that torch turns into floats at once: they stay in the processor's cache
 _WORTH_THREADS = 100_000  # regions
 
@@ -111,8 +113,7 @@ class Scanner:
             return Ranked([], nothing, nothing[0], np.zeros((4, len(sought.numbers))))
         jobs = range(len(self.segments))
         if sum(len(s.codes) for s in self.segments) >= _WORTH_THREADS:
-            with ThreadPoolExecutor() as pool:
-                of_segments = list(pool.map(lambda i: self._by_codes(i, sought), jobs))
+            of_segments = list(_threads(os.getpid()).map(lambda i: self._by_codes(i, sought), jobs))
         else:
             of_segments = [self._by_codes(i, sought) for i in jobs]
         top, scores = (np.concatenate(parts, axis=1) for parts in zip(*of_segments, strict=True))
@@ -185,6 +186,12 @@ class Scanner:
         for t in np.flatnonzero(sought.named.any(axis=0)):
             scores += sought.named[:, t : t + 1] * (s.things[t].astype(np.float32) / 255)
         return scores
+
+
+@lru_cache(maxsize=1)
+def _threads(process: int) -> ThreadPoolExecutor:
+    """Threads for the scans of a process, kept because to start them takes some ms; a forked one makes its own."""
+    return ThreadPoolExecutor(torch.get_num_threads())
 
 
 def _by_torch(codes: np.ndarray, query: np.ndarray) -> np.ndarray:
