@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from sspe.web.shelves import MAX_BYTES
 MAX_BODY = 48 * 2**20  # bytes: a photo of 25 MB as a data URI in JSON has 34 MB
 MAX_UPLOAD = MAX_BYTES + MAX_BODY  # bytes of one upload: all that a visitor may drop, and what stands around it
 MAX_HELD = 4 * 2**30  # bytes of uploads on the disk, which are deleted after an hour
+COUNT_EVERY = 10  # seconds
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -31,6 +34,7 @@ class Limits:
 
     def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
         self._app = app
+        self._held = _Held()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Hand the request on, or refuse it."""
@@ -43,7 +47,7 @@ class Limits:
         if declared > limit:
             await PlainTextResponse(_too_large(limit), 413)(scope, receive, send)
             return
-        if uploads and await run_in_threadpool(_held) + declared > MAX_HELD:
+        if uploads and await self._held.size() + declared > MAX_HELD:
             await PlainTextResponse(
                 "The page holds as many photos as it may; they are deleted after an hour, so try again later.", 507
             )(scope, receive, send)
@@ -56,6 +60,8 @@ class Limits:
             received += len(message.get("body", b""))
             if received > limit:
                 raise HTTPException(413, _too_large(limit))
+            if uploads:
+                self._held.grow(len(message.get("body", b"")))
             return message
 
         await self._app(scope, counted, send)
@@ -73,7 +79,25 @@ def _declared_length(scope: Message) -> int:
     return 0
 
 
-def _held() -> int:
+class _Held:
+    """How many bytes all uploads take: as the disk says every few seconds, and what has come since."""
+
+    def __init__(self) -> None:
+        self._size, self._counted = 0, -math.inf
+
+    async def size(self) -> int:
+        """Bytes, counted anew where the last count is too long ago: each walks through the files of an hour."""
+        if time.monotonic() - self._counted > COUNT_EVERY:
+            self._counted = time.monotonic()  # first, so that no other request counts as well
+            self._size = await run_in_threadpool(_on_disk)
+        return self._size
+
+    def grow(self, size: int) -> None:
+        """So many bytes have come."""
+        self._size += size
+
+
+def _on_disk() -> int:
     """Bytes in the folder of uploads."""
     found = 0
     for folder, _, files in os.walk(get_upload_folder()):

@@ -25,6 +25,7 @@ TITLE = "Phrase localization"
 CLAIM = "Give it a photo and a sentence: every noun phrase of the sentence gets its box in the photo."
 MAX_UPLOAD = "25mb"
 MAX_WAITING = 16  # visitors; one more is told that the queue is full, instead of waiting unseen
+MAX_SESSIONS = 400  # visitors and calls of which Gradio remembers 50 KB each; by default it is 10,000, half a gigabyte
 
 
 def build_app(
@@ -70,6 +71,7 @@ def launch_settings(mcp: bool = False) -> dict[str, Any]:
         "theme": _theme(),
         "css": Path(__file__).with_name("page.css").read_text(encoding="utf-8"),
         "footer_links": ["api"],
+        "state_session_capacity": MAX_SESSIONS,
         "max_file_size": MAX_UPLOAD,
         "allowed_paths": [str(ASSETS)],  # so that the examples open whatever folder the page was started from
         "run_history": False,

@@ -12,6 +12,8 @@ import httpx
 
 from sspe.web.page import launch_settings
 
+PLAIN = {"timeout": 60, "verify": False}  # reading the machine's certificates would take longer than a call
+
 
 @contextmanager
 def served(app: gr.Blocks) -> Iterator[str]:
@@ -25,7 +27,7 @@ def served(app: gr.Blocks) -> Iterator[str]:
 
 def upload(url: str, name: str, content: bytes) -> dict:
     """A photo as `/localize` takes it, after it was uploaded as a browser does."""
-    answer = httpx.post(f"{url}gradio_api/upload", files={"files": (name, content)}, timeout=60).raise_for_status()
+    answer = httpx.post(f"{url}gradio_api/upload", files={"files": (name, content)}, **PLAIN).raise_for_status()
     return {"path": answer.json()[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
 
 
@@ -33,10 +35,10 @@ def call(url: str, endpoint: str, data: list) -> str:
     """The last event of a plain HTTP call, as curl would make it, or what refused the call."""
     address = f"{url}gradio_api/call/{endpoint}"
     body = json.dumps({"data": data})  # in ASCII: so half a character can be sent, too
-    answer = httpx.post(address, content=body, headers={"Content-Type": "application/json"}, timeout=60)
+    answer = httpx.post(address, content=body, headers={"Content-Type": "application/json"}, **PLAIN)
     if answer.is_error:
         return answer.text
-    return httpx.get(f"{address}/{answer.json()['event_id']}", timeout=60).text
+    return httpx.get(f"{address}/{answer.json()['event_id']}", **PLAIN).text
 
 
 def event_of(answer: str) -> tuple[str, Any]:

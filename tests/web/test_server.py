@@ -159,6 +159,22 @@ def test_a_file_that_is_too_large_and_a_disk_that_is_full(server, monkeypatch):
     assert answer.status_code == 507 and "try again later" in answer.text
 
 
+def test_uploads_are_counted_on_the_disk_now_and_then_and_as_they_come(server, monkeypatch):
+    counts = []
+
+    def put() -> int:
+        return httpx.post(f"{server}gradio_api/upload", files={"files": ("a.png", bytes(2000))}).status_code
+
+    monkeypatch.setattr(limits, "_on_disk", lambda: counts.append(1) or 0)
+    monkeypatch.setattr(limits, "MAX_HELD", 5000)
+    monkeypatch.setattr(limits, "COUNT_EVERY", 0)
+    assert put() == 200
+    monkeypatch.setattr(limits, "COUNT_EVERY", 1000)
+    assert (put(), put(), len(counts)) == (200, 507, 1)
+    monkeypatch.setattr(limits, "COUNT_EVERY", 0)  # they were deleted meanwhile
+    assert (put(), len(counts)) == (200, 2)
+
+
 def test_slow_clients_keep_nobody_waiting(server, picture):
     parts = urlsplit(server)
     slow = [socket.create_connection((parts.hostname, parts.port), 10) for _ in range(50)]
