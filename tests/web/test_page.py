@@ -76,6 +76,7 @@ def test_nothing_is_kept_sent_or_shared():
     settings = launch_settings()
     assert (settings["run_history"], settings["share"], settings["ssr_mode"]) == (False, False, False)
     assert "googleapis" not in str(settings["theme"]._stylesheets)
+    assert settings["state_session_capacity"] < 1000
 
 
 @pytest.fixture
