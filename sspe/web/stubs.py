@@ -8,7 +8,6 @@ import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from unittest.mock import patch
 
 
 @contextmanager
@@ -21,5 +20,8 @@ def without_stubs() -> Iterator[None]:
             raise OSError("No stub is wanted.")
         return file_of(thing)
 
-    with patch("inspect.getfile", file_but_of_components):
+    inspect.getfile = file_but_of_components
+    try:
         yield
+    finally:
+        inspect.getfile = file_of

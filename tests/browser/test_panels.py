@@ -5,7 +5,9 @@ import subprocess
 
 import numpy as np
 import pytest
+from fake_localizer import FakeLocalizer
 from PIL import Image
+from serving import call, served
 from visitor import PHONE, ask, phrase, upload
 
 from sspe.drawing import DOUBTFUL, rgb
@@ -55,6 +57,26 @@ def test_the_figures_follow_phrase_and_photo(page):
     expect(page.locator(".sv-phrase")).to_have_text(["1The red car"])
     ask(page, "Wow!")
     expect(page.locator(".sv-note")).to_have_text("There is no phrase to look at: localize a sentence first.")
+
+
+def test_a_visitor_whom_the_page_forgot_sees_nothing_of_another_photo(visit, monkeypatch):
+    monkeypatch.setattr("sspe.web.page.MAX_SESSIONS", 1)
+    with served(build_app(FakeLocalizer())) as url:
+        page = visit(url=url)
+        ask(page, "The red car.")
+        expect(page.locator(".lv-sentence")).to_contain_text("The red car")
+        call(url, "localize", [None, ""])  # the session of another visitor takes the place
+        open_panel(page, "What it sees")
+        expect(page.locator(".sv-note")).to_have_text("There is no phrase to look at: localize a sentence first.")
+        open_panel(page, "Take it away")
+        expect(page.locator(".cb-note")).to_have_text("There is no result to take away: localize a sentence first.")
+        ask(page, "The red car.")
+        expect(page.locator(".cb pre").first).to_contain_text("The red car")
+        call(url, "localize", [None, ""])
+        open_panel(page, "Boxes")
+        page.get_by_role("button", name="Correct phrases").click()
+        page.locator(".lv-word").first.click()
+        expect(page.locator(".lv-message.failed")).to_contain_text("has forgotten this result")
 
 
 def downloads(page, tmp_path):
@@ -137,9 +159,6 @@ def test_odd_examples_say_what_is_odd(page):
 
 
 def test_a_slow_photo_names_its_stages(visit, picture):
-    from fake_localizer import FakeLocalizer
-    from serving import served
-
     slow = FakeLocalizer()
     app = build_app(slow)
     slow.delay = 1.0  # after the examples

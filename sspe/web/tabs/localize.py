@@ -20,10 +20,12 @@ from sspe.web.components.seeing_view import SeeingView
 from sspe.web.endpoint import add_endpoint
 from sspe.web.events import MODEL_EVENTS, on_gpu
 from sspe.web.example_answers import ExampleAnswers, answer
+from sspe.web.panels.boxes import message_data
 from sspe.web.panels.take_away import TakeAway
 from sspe.web.panels.what_it_sees import see_phrase
 from sspe.web.service import MAX_CHARACTERS, GivenPhoto, Question
 
+FORGOTTEN = "The page has forgotten this result; localize the sentence again."
 BROWSERS_SHOW = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp"))
 
 
@@ -46,13 +48,16 @@ def build_localize(answers: ExampleAnswers) -> LocalizeTab:
     """Components and the listeners between them.
 
     A visitor's session holds the last question and the name of the open panel. A panel is filled when it is opened, and
-    again when there is a new result while it is open; nothing is computed for one that nobody looks at.
+    again when there is a new result while it is open; nothing is computed for one that nobody looks at. Gradio forgets
+    the oldest sessions, and all of them when it starts again. A question is then the first example's, so the browser
+    keeps the key of what it shows, and a question of another key counts as none.
     """
     service = answers.service
     shown = answers[0] if answers.examples else None
     first = shown and shown.example
     last_question = gr.State(shown and shown.question)
     open_panel = gr.State("boxes")
+    key = gr.Textbox(shown.question.key if shown else "", visible="hidden")
     with gr.Row(elem_id="stage"):
         with gr.Column(elem_id="inputs", min_width=0):
             photo = PhotoInput(
@@ -95,6 +100,12 @@ def build_localize(answers: ExampleAnswers) -> LocalizeTab:
             updates[1:] = take_away.files(question)
         return updates
 
+    def remembered(question: Question | None, key: str) -> Question | None:
+        return question if question and question.key == key else None
+
+    def told(question: Question | None) -> list:
+        return [question, question.key if question else ""]
+
     def localize_page(
         photo: GivenPhoto | None,
         sentence: str | None,
@@ -102,38 +113,44 @@ def build_localize(answers: ExampleAnswers) -> LocalizeTab:
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (how Gradio knows that it wants one)
     ) -> list:
         data, question = answer(service, Question.of(photo, sentence), lambda share, stage: progress(share, desc=stage))
-        return [data, question, *fill(question, panel)]
+        return [data, *told(question), *fill(question, panel)]
 
-    def correct(question: Question | None, panel: str, event: gr.EventData) -> list:
-        if question is None:  # the result is gone: nothing is left to correct
-            return [gr.skip()] * (2 + len(panels))
+    def correct(question: Question | None, key: str, panel: str, event: gr.EventData) -> list:
+        if not key:  # the result is gone: nothing is left to correct
+            return [gr.skip()] * len(result)
+        if remembered(question, key) is None:
+            return [message_data(FORGOTTEN), *told(None), *fill(None, panel)]
         data, question = answer(service, replace(question, spans=event.spans))
-        return [data, question, *fill(question, panel)]
+        return [data, *told(question), *fill(question, panel)]
 
     def show_example(panel: str, event: gr.EventData) -> list:
         chosen = answers[event.index]
         example, data, question = chosen.example, chosen.data, chosen.question
         updates = fill(question, "boxes") if panel == "boxes" else on_gpu(fill)(question, panel)
-        return [str(example.photo), example.sentence, data, question, *updates]
+        return [str(example.photo), example.sentence, data, *told(question), *updates]
 
     def show_photo(file: Path, sentence: str, panel: str) -> list:
         file = _served(file, photo.GRADIO_CACHE)
         if not sentence:
-            return [str(file), "", None, None, *fill(None, panel)]
+            return [str(file), "", None, *told(None), *fill(None, panel)]
         data, question = answer(service, Question(file, sentence))
-        return [str(file), sentence, data, question, *fill(question, panel)]
+        return [str(file), sentence, data, *told(question), *fill(question, panel)]
 
-    def remember_sliders(question: Question | None, event: gr.EventData) -> Question | None:
+    def remember_sliders(question: Question | None, key: str, event: gr.EventData) -> Question | None:
+        question = remembered(question, key)
         return question and replace(question, threshold=float(event.threshold), top_k=int(event.top_k))
 
-    def choose_phrase(question: Question | None, event: gr.EventData) -> dict[str, Any]:
-        return see_phrase(service, question, int(event.index))
+    def choose_phrase(question: Question | None, key: str, event: gr.EventData) -> dict[str, Any]:
+        return see_phrase(service, remembered(question, key), int(event.index))
+
+    def files(question: Question | None, key: str) -> list:
+        return take_away.files(remembered(question, key))
 
     def opener(panel: str) -> Callable:
-        return lambda question: [panel, *fill(question, panel)]
+        return lambda question, key: [panel, *fill(remembered(question, key), panel)]
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    result = [view, last_question, *panels]
+    asked, result = [last_question, key], [view, last_question, key, *panels]
     gr.on(
         [button.click, sentence.submit],
         on_gpu(localize_page),
@@ -143,15 +160,15 @@ def build_localize(answers: ExampleAnswers) -> LocalizeTab:
         api_visibility="private",
         **MODEL_EVENTS,
     )
-    view.edit(on_gpu(correct), [last_question, open_panel], result, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
+    view.edit(on_gpu(correct), [*asked, open_panel], result, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
     # In turn with the others: a panel opened next knows of it.
-    view.release(remember_sliders, last_question, last_question, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
+    view.release(remember_sliders, asked, last_question, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
     strip.select(show_example, open_panel, [photo, sentence, *result], queue=False, trigger_mode="multiple", **quiet)
-    seeing.select(on_gpu(choose_phrase), last_question, seeing, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
-    take_away.snippets.select(on_gpu(take_away.files), last_question, take_away.outputs, **quiet, **MODEL_EVENTS)
+    seeing.select(on_gpu(choose_phrase), asked, seeing, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
+    take_away.snippets.select(on_gpu(files), asked, take_away.outputs, **quiet, **MODEL_EVENTS)
     boxes_tab.select(lambda: "boxes", None, open_panel, queue=False, **quiet)  # every page begins with it
     for tab, panel in ((seeing_tab, "seeing"), (taking_tab, "taking")):
-        tab.select(on_gpu(opener(panel)), last_question, [open_panel, *panels], **quiet, **MODEL_EVENTS)
+        tab.select(on_gpu(opener(panel)), asked, [open_panel, *panels], **quiet, **MODEL_EVENTS)
     add_endpoint(service, photo, sentence)
     return LocalizeTab(open_panel, [photo, sentence, *result], show_photo)
 
