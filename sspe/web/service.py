@@ -65,12 +65,6 @@ class Question:
         return cls(photo.file, sentence, name=photo.name) if photo else cls(None, sentence)
 
     @property
-    def key(self) -> str:
-        """Tells its answer from others: of photo, sentence and spans, a few letters."""
-        asked = repr((str(self.photo), self.sentence, self.spans and [tuple(span) for span in self.spans]))
-        return hashlib.blake2b(asked.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
-
-    @property
     def photo_name(self) -> str:
         """The name of the photo, without a folder; "" where there is none."""
         return self.name or (self.photo.name if self.photo else "")

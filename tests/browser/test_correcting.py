@@ -113,6 +113,22 @@ def test_an_answer_that_is_lost_is_asked_for_again(asked):
     see(page, "A", "the dog holds")
 
 
+def test_an_answer_that_comes_after_it_was_asked_for_again_does_no_harm(asked):
+    page = editing(asked)
+    page.clock.install()
+    late = []
+    page.route("**/queue/join*", lambda question: late.append(question), times=1)
+    with page.expect_request("**/queue/join*"):
+        word(page, "holds").click()
+    with page.expect_request("**/queue/join*"):
+        page.clock.fast_forward(5000)  # milliseconds, which nobody waits
+    see(page, "A man", "the dog holds")
+    with page.expect_response("**/queue/join*"):
+        late[0].continue_()
+    word(page, "with").click()  # answered in turn: after the late one
+    see(page, "A man with the dog holds")
+
+
 def test_another_sentence_ends_correcting(asked):
     page = editing(asked)
     word(page, "holds").click()

@@ -30,6 +30,19 @@ BROWSERS_SHOW = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", "
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a session was asked last.
+
+    Attributes:
+        question: None where there is no result.
+        first: whether it is the first example, with which every session begins, and nothing was asked since.
+    """
+
+    question: Question | None
+    first: bool = False
+
+
+@dataclass(frozen=True)
 class LocalizeTab:
     """What another tab needs to show a photo in this one.
 
@@ -49,15 +62,15 @@ def build_localize(answers: ExampleAnswers) -> LocalizeTab:
 
     A visitor's session holds the last question and the name of the open panel. A panel is filled when it is opened, and
     again when there is a new result while it is open; nothing is computed for one that nobody looks at. Gradio forgets
-    the oldest sessions, and all of them when it starts again. A question is then the first example's, so the browser
-    keeps the key of what it shows, and a question of another key counts as none.
+    the oldest sessions, and all of them when it starts again: the question is then the first example's once more. So
+    the browser knows whether anything was asked, and the first example does not count where it says so.
     """
     service = answers.service
     shown = answers[0] if answers.examples else None
     first = shown and shown.example
-    last_question = gr.State(shown and shown.question)
+    last = gr.State(Asked(shown and shown.question, first=True))
+    has_asked = gr.Checkbox(False, visible="hidden")
     open_panel = gr.State("boxes")
-    key = gr.Textbox(shown.question.key if shown else "", visible="hidden")
     with gr.Row(elem_id="stage"):
         with gr.Column(elem_id="inputs", min_width=0):
             photo = PhotoInput(
@@ -100,11 +113,11 @@ def build_localize(answers: ExampleAnswers) -> LocalizeTab:
             updates[1:] = take_away.files(question)
         return updates
 
-    def remembered(question: Question | None, key: str) -> Question | None:
-        return question if question and question.key == key else None
+    def forgotten(last: Asked, has_asked: bool) -> bool:
+        return has_asked and last.first
 
-    def told(question: Question | None) -> list:
-        return [question, question.key if question else ""]
+    def remembered(last: Asked, has_asked: bool) -> Question | None:
+        return None if forgotten(last, has_asked) else last.question
 
     def localize_page(
         photo: GivenPhoto | None,
@@ -113,44 +126,44 @@ def build_localize(answers: ExampleAnswers) -> LocalizeTab:
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (how Gradio knows that it wants one)
     ) -> list:
         data, question = answer(service, Question.of(photo, sentence), lambda share, stage: progress(share, desc=stage))
-        return [data, *told(question), *fill(question, panel)]
+        return [data, Asked(question), True, *fill(question, panel)]
 
-    def correct(question: Question | None, key: str, panel: str, event: gr.EventData) -> list:
-        if not key:  # the result is gone: nothing is left to correct
+    def correct(last: Asked, has_asked: bool, panel: str, event: gr.EventData) -> list:
+        if forgotten(last, has_asked):
+            return [message_data(FORGOTTEN), Asked(None), True, *fill(None, panel)]
+        if last.question is None:  # the result is gone: nothing is left to correct
             return [gr.skip()] * len(result)
-        if remembered(question, key) is None:
-            return [message_data(FORGOTTEN), *told(None), *fill(None, panel)]
-        data, question = answer(service, replace(question, spans=event.spans))
-        return [data, *told(question), *fill(question, panel)]
+        data, question = answer(service, replace(last.question, spans=event.spans))
+        return [data, Asked(question), True, *fill(question, panel)]
 
     def show_example(panel: str, event: gr.EventData) -> list:
         chosen = answers[event.index]
         example, data, question = chosen.example, chosen.data, chosen.question
         updates = fill(question, "boxes") if panel == "boxes" else on_gpu(fill)(question, panel)
-        return [str(example.photo), example.sentence, data, *told(question), *updates]
+        return [str(example.photo), example.sentence, data, Asked(question), True, *updates]
 
     def show_photo(file: Path, sentence: str, panel: str) -> list:
         file = _served(file, photo.GRADIO_CACHE)
         if not sentence:
-            return [str(file), "", None, *told(None), *fill(None, panel)]
+            return [str(file), "", None, Asked(None), True, *fill(None, panel)]
         data, question = answer(service, Question(file, sentence))
-        return [str(file), sentence, data, *told(question), *fill(question, panel)]
+        return [str(file), sentence, data, Asked(question), True, *fill(question, panel)]
 
-    def remember_sliders(question: Question | None, key: str, event: gr.EventData) -> Question | None:
-        question = remembered(question, key)
-        return question and replace(question, threshold=float(event.threshold), top_k=int(event.top_k))
+    def remember_sliders(last: Asked, event: gr.EventData) -> Asked:
+        shown = dict(threshold=float(event.threshold), top_k=int(event.top_k))
+        return replace(last, question=last.question and replace(last.question, **shown))
 
-    def choose_phrase(question: Question | None, key: str, event: gr.EventData) -> dict[str, Any]:
-        return see_phrase(service, remembered(question, key), int(event.index))
+    def choose_phrase(last: Asked, has_asked: bool, event: gr.EventData) -> dict[str, Any]:
+        return see_phrase(service, remembered(last, has_asked), int(event.index))
 
-    def files(question: Question | None, key: str) -> list:
-        return take_away.files(remembered(question, key))
+    def files(last: Asked, has_asked: bool) -> list:
+        return take_away.files(remembered(last, has_asked))
 
     def opener(panel: str) -> Callable:
-        return lambda question, key: [panel, *fill(remembered(question, key), panel)]
+        return lambda last, has_asked: [panel, *fill(remembered(last, has_asked), panel)]
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    asked, result = [last_question, key], [view, last_question, key, *panels]
+    asked, result = [last, has_asked], [view, last, has_asked, *panels]
     gr.on(
         [button.click, sentence.submit],
         on_gpu(localize_page),
@@ -162,7 +175,7 @@ def build_localize(answers: ExampleAnswers) -> LocalizeTab:
     )
     view.edit(on_gpu(correct), [*asked, open_panel], result, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
     # In turn with the others: a panel opened next knows of it.
-    view.release(remember_sliders, asked, last_question, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
+    view.release(remember_sliders, last, last, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
     strip.select(show_example, open_panel, [photo, sentence, *result], queue=False, trigger_mode="multiple", **quiet)
     seeing.select(on_gpu(choose_phrase), asked, seeing, trigger_mode="multiple", **quiet, **MODEL_EVENTS)
     take_away.snippets.select(on_gpu(files), asked, take_away.outputs, **quiet, **MODEL_EVENTS)

@@ -24,17 +24,17 @@ def listener(album, monkeypatch):
 
 
 def test_a_tile_opens_in_the_other_tab_with_its_phrases(listener):
-    tabs, photo, sentence, view, question, *_ = listener("open_photo", "boxes", key="", photo=1, sentence="a dog")
+    tabs, photo, sentence, view, last, *_ = listener("open_photo", "boxes", key="", photo=1, sentence="a dog")
     assert tabs.selected == "localize"
     with Image.open(photo) as shown:
         assert shown.size == (120, 160)
     assert sentence == "a dog" and len(view["phrases"]) == 1
-    assert str(question.photo) == photo
+    assert str(last.question.photo) == photo
 
 
 def test_a_tile_without_phrases_opens_the_photo_alone(listener):
-    _, photo, sentence, view, question, *_ = listener("open_photo", "taking", key="", photo=0, sentence="")
-    assert photo and sentence == "" and view is None and question is None
+    _, photo, sentence, view, last, *_ = listener("open_photo", "taking", key="", photo=0, sentence="")
+    assert photo and sentence == "" and view is None and last.question is None
 
 
 def test_a_photo_that_is_gone_is_one_sentence(listener, album):
