@@ -72,6 +72,8 @@ ROWS = (
         (*HGLMM, PHRASES, REGIONS, "mining_epoch=2")),
     Row("epochs-2", "schedule", "2 epochs in place of 4", ("epochs=2",)),
     Row("epochs-8", "schedule", "8 epochs", ("epochs=8",)),
+    Row("epochs-16", "schedule", "16 epochs", ("epochs=16",)),
+    Row("epochs-32", "schedule", "32 epochs", ("epochs=32",)),
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from sspe.models.calibration import Calibration
 from sspe.models.localization import LocalizationModel
 from sspe.models.retrieval import Bank, RetrievalModel
 from sspe.models.search_fit import SearchFit
+from sspe.models.second_look import SecondLook
 from sspe.settings import LocalizationModelSettings, RetrievalModelSettings, check
 from sspe.text.encoders import load_text_encoder
 from sspe.vision.folding import collapse, collapsed_state
@@ -122,6 +123,8 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
         with _Unfilled():
             model = model_class(settings, text_encoder)
         collapse(model)
+        if any(name.startswith("second_look.") for name in tensors):
+            model.second_look = SecondLook(settings.network.embedding)
         model.load_state_dict(tensors)
         if calibration:
             model.calibration = Calibration(**calibration)

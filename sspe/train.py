@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "--refit",
         nargs="+",
         metavar="CHECKPOINT",
-        help="train nothing, only fit the probabilities of a localization checkpoint on the val photos anew; of "
+        help="train nothing, only fit the second look and the probabilities of a localization checkpoint anew; of "
         "several that began with the same --start, the mean of their weights is taken",
     )
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the recipe")

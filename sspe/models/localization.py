@@ -1,6 +1,6 @@
 """From a photo and a phrase to their unit vectors: proposals, encoders and branches in one object."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from sspe.models.calibration import Calibration, Seen, evidence_of
 from sspe.models.device import Home, autocast, fix_for_inference
 from sspe.models.networks import create_network
 from sspe.models.search_fit import SearchFit
+from sspe.models.second_look import BEST, SHARPNESS, TRUST, Pairs, SecondLook, places_of
 from sspe.phrases.naming import bare_names, things_named
 from sspe.settings import LocalizationModelSettings
 from sspe.text.context import ALONE, Context
@@ -84,6 +85,7 @@ class ReadPhrases:
         embeddings: (P, E), see :meth:`LocalizationModel.embed_phrases`.
         known: (P,) bool, as in :class:`Located`.
         bank_scores: (P, B) with the calibration's bank; None without calibration.
+        places: (P, 3) int64, where each stands, see :func:`sspe.models.second_look.places_of`; None without contexts.
         named: (P, T) the detector's things that each may name, 0 or 1; None, as the next, without a named part.
         bare: (P,) bool, whether each is the bare name of one.
     """
@@ -91,6 +93,7 @@ class ReadPhrases:
     embeddings: torch.Tensor
     known: np.ndarray
     bank_scores: np.ndarray | None
+    places: np.ndarray | None = None
     named: np.ndarray | None = None
     bare: np.ndarray | None = None
 
@@ -126,6 +129,7 @@ class LocalizationModel(nn.Module):
         self.network = create_network(
             features, text_encoder.feature_size, settings.network, named=bool(settings.detector.boxes)
         )
+        self.second_look: SecondLook | None = None  # fitted after the branches
         self.precision = "float32"
         self.home = Home()
         self.calibration: Calibration | None = None  # fitted after training
@@ -216,15 +220,17 @@ class LocalizationModel(nn.Module):
         y = self.embed_phrases(phrases, contexts)  # (P, E)
         known = np.array(self.text_encoder.knows(phrases), bool)
         bank = None if self.calibration is None else self.scores(y, self.calibration.bank).cpu().numpy()
+        places = None if contexts is None else places_of(phrases, contexts)
         names = (things_named(phrases), bare_names(phrases)) if self.network.named else ()
-        return ReadPhrases(y, known, bank, *names)
+        return ReadPhrases(y, known, bank, places, *names)
 
     def locate(self, regions: Regions, phrases: Sequence[str], contexts: Sequence[Context] | None = None) -> Located:
         """Where each of P phrases is among the regions of a photo, and how surely; ``contexts`` as above.
 
         Boxes are refined for the phrase where the model has a refinement. The answer is the region on whose box the
         best scored ones agree most, and takes their mean box; see
-        :func:`sspe.vision.boxes.consensus`. Probabilities are given where the model is calibrated.
+        :func:`sspe.vision.boxes.consensus`. Phrases of one sentence are then looked at again, see
+        :mod:`sspe.models.second_look`. Probabilities are given where the model is calibrated.
         """
         return self.locate_read(regions, self.read(phrases, contexts))
 
@@ -232,7 +238,7 @@ class LocalizationModel(nn.Module):
     def locate_read(self, regions: Regions, phrases: "ReadPhrases") -> Located:
         """As :meth:`locate`, of phrases that were read once for many photos."""
         known = phrases.known
-        scores, boxes, kept, agreement = self._answers(regions, phrases.embeddings)
+        scores, boxes, kept, agreement = self._answers(regions, phrases.embeddings, places=phrases.places)
         seen = None if phrases.named is None else self._seen(regions, phrases)
         if self.calibration is None:
             return Located(scores, boxes, tuple(kept), known, seen=seen)
@@ -253,24 +259,71 @@ class LocalizationModel(nn.Module):
         return Located(scores, boxes, tuple(kept), phrases.known, seen=seen)
 
     def _answers(
-        self, regions: Regions, y: torch.Tensor, best: int | None = None
+        self, regions: Regions, y: torch.Tensor, best: int | None = None, places: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], list[float]]:
-        """Scores (P, R), boxes (P, R, 4), those kept and how far they agree of each phrase embedding y (P, E)."""
+        """Scores (P, R), boxes (P, R, 4), those kept and how far they agree of each phrase embedding y (P, E).
+
+        ``best`` regions per phrase are placed, None: all; phrases at ``places`` are looked at again beside each other.
+        """
         scores = self.scores(y, regions.embeddings).cpu().numpy()
         among = None if best is None else np.argsort(-scores, axis=1, kind="stable")[:, :best]  # (P, K)
         boxes = self._placed(regions, y, among)
-        kept, agreement = [], []
-        for row in range(len(scores)):
-            here = slice(None) if among is None else among[row]
-            places, fits = boxes[row, here], scores[row, here]
-            answer, mean, agreed = consensus(places, fits)
-            places[answer] = mean
-            first = np.where(np.arange(len(fits)) == answer, np.inf, fits)
-            stay = nms(places, first)
-            boxes[row, here] = places
-            kept.append(stay if among is None else here[stay])
-            agreement.append(agreed)
-        return scores, boxes, kept, agreement
+        placed = boxes if among is None else np.take_along_axis(boxes, among[..., None], axis=1)
+        fits = scores if among is None else np.take_along_axis(scores, among, axis=1)
+        answers = [_answer(*row) for row in zip(placed, fits, strict=True)]
+        if places is not None and self.second_look is not None:
+            for row, better in self._looked_again(regions, y, fits, placed, [row for row, _ in answers], places):
+                answers[row] = _answer(placed[row], better)
+        # The answer first, then the others by score.
+        kept = [
+            nms(row, np.where(np.arange(len(fit)) == answer, np.inf, fit))
+            for row, fit, (answer, _) in zip(placed, fits, answers, strict=True)
+        ]
+        if among is not None:
+            np.put_along_axis(boxes, among[..., None], placed, axis=1)
+            kept = [rows[stay] for rows, stay in zip(among, kept, strict=True)]
+        return scores, boxes, kept, [agreed for _, agreed in answers]
+
+    def _looked_again(
+        self,
+        regions: Regions,
+        y: torch.Tensor,
+        scores: np.ndarray,
+        boxes: np.ndarray,
+        answers: Sequence[int],
+        places: np.ndarray,
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Row and scores (R,) of each phrase that stands in a sentence with others, with what a second look adds."""
+        pairs = Pairs.among(places)
+        if not len(pairs.of):
+            return
+        y, best, *seen = self.best_regions(regions, y, scores, boxes, answers)
+        seen = (torch.from_numpy(values).to(self.device) for values in seen)
+        added = self.second_look(y, *seen, pairs.to(self.device)).cpu().numpy() * (TRUST / SHARPNESS)
+        for row in np.unique(pairs.of.numpy()):
+            better = scores[row].copy()
+            better[best[row]] += added[row] - added[row].min()  # those that are not looked at stay behind
+            yield row, better
+
+    def best_regions(
+        self, regions: Regions, y: torch.Tensor, scores: np.ndarray, boxes: np.ndarray, answers: Sequence[int]
+    ) -> tuple[torch.Tensor, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What the second look reads of P phrases in a photo of R regions.
+
+        Args:
+            y: (P, E) phrase embeddings; ``scores`` (P, R) and ``boxes`` (P, R, 4), pixels, are theirs.
+            answers: of each phrase the region that was the answer at first.
+
+        Returns:
+            The learned part of the phrases' embeddings (P, E), of unit length; per phrase the rows (P, K) of its best
+            regions, best first; their boxes (P, K, 4), relative: 0..1 of width and height; their scores (P, K); and the
+            boxes (P, 4) of the answers, relative.
+        """
+        frame = np.array([regions.width, regions.height] * 2, np.float32)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :BEST]
+        looked = np.take_along_axis(boxes, best[..., None], axis=1) / frame
+        first = boxes[np.arange(len(boxes)), answers] / frame
+        return self._learned(y), best, looked, np.take_along_axis(scores, best, axis=1), first
 
     def _seen(self, regions: Regions, phrases: "ReadPhrases") -> Seen:
         """What the detector sees of the things that each phrase names."""
@@ -288,8 +341,7 @@ class LocalizationModel(nn.Module):
         if regions.described is None:
             return proposed
         described, boxes = regions.described, torch.from_numpy(regions.boxes).to(y.device)
-        if self.network.named:  # the refinement reads the learned part alone
-            y = functional.normalize(y[:, : self.settings.network.embedding], dim=1)
+        y = self._learned(y)
         parts = []
         with autocast(self.device, self.precision):
             for start in range(0, len(y), 16):  # the hidden layer holds a megabyte for each phrase
@@ -301,3 +353,14 @@ class LocalizationModel(nn.Module):
             return refined
         np.put_along_axis(proposed, among[..., None], refined, axis=1)
         return proposed
+
+    def _learned(self, y: torch.Tensor) -> torch.Tensor:
+        """Phrase embeddings without their named part, which the branches did not learn: (P, E) of unit length."""
+        return functional.normalize(y[:, : self.settings.network.embedding], dim=1) if self.network.named else y
+
+
+def _answer(boxes: np.ndarray, scores: np.ndarray) -> tuple[int, float]:
+    """The answer among boxes (R, 4), which takes the mean box of those that agree, in place, and how far they do."""
+    answer, mean, agreed = consensus(boxes, scores)
+    boxes[answer] = mean
+    return answer, agreed

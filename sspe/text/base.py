@@ -65,7 +65,8 @@ class TextEncoder(nn.Module, ABC):
         parts = [self.phrase_features(phrases)]
         if self.context:
             sides = [c.nearest(self.context) for c in contexts or [ALONE] * len(phrases)]
-            parts += [self.features([" ".join(side[i]) for side in sides]) for i in (0, 1)]
+            around = self.features([" ".join(side[i]) for i in (0, 1) for side in sides])
+            parts += [around[: len(phrases)], around[len(phrases) :]]
         return torch.cat(parts, dim=1)
 
     @abstractmethod

@@ -73,9 +73,8 @@ class MeanEncoder(TextEncoder):
         heads = [words_of(head_of(phrase))[-1:] for phrase in phrases] if self.head else []
         parts = []
         for vocabulary, vectors in self._tables():
-            parts.append(_means(vocabulary, vectors, words))
-            if self.head:
-                parts.append(_means(vocabulary, vectors, heads))
+            means = _means(vocabulary, vectors, words + heads)
+            parts += [means[: len(words)], means[len(words) :]] if self.head else [means]
         return torch.cat(parts, dim=1)
 
     def features(self, texts: Sequence[str]) -> torch.Tensor:

@@ -40,6 +40,7 @@ from sspe.training.loop import Run, train_epochs, write_measures
 from sspe.training.optimiser import make_optimiser
 from sspe.training.recipes import LocalizationRecipe
 from sspe.training.search import fit_search
+from sspe.training.second_look import fit_second_look
 from sspe.training.source import Source
 from sspe.training.start import mean_of, take_weights
 from sspe.vision.boxes import iou
@@ -73,7 +74,7 @@ def train_localization(recipe: LocalizationRecipe, data: LocalizationData, run: 
 
 
 def refit_localization(checkpoints: Sequence[Path], source: Source, run: Run) -> dict:
-    """Fit the probabilities of a checkpoint, or of the mean of several, anew, with all that training fits at its end.
+    """Fit anew all that training fits at its end, of a checkpoint or of the mean of several.
 
     Returns the measures, as in metrics.json. Raises SspeError where there are no photos to fit them on.
     """
@@ -101,7 +102,9 @@ def _calibrate(
     frozen: FrozenFeatures | None,
     run: Run,
 ) -> dict:
-    """Fit the probabilities, measure, and write the checkpoint with both; returns the measures."""
+    """Fit the second look and the probabilities, measure, write the checkpoint with them; returns the measures."""
+    if frozen is not None:  # else all training photos would be looked at once more
+        fit_second_look(model, train, store, frozen, lambda work: run.bar(work, "second look"), run.seed)
     measured = calibrate(model, train, val, store, lambda photos: run.bar(photos, "val"), frozen)
     measured |= fit_search(model, train, val, store, lambda work: run.bar(work, "search"), frozen)
     write_measures(model, about, measured, run)
