@@ -122,9 +122,9 @@ def load_checkpoint(path: str | Path, task: str = "localization") -> tuple[Local
         text_encoder = load_text_encoder(text["name"], text["settings"], vectors)
         with _Unfilled():
             model = model_class(settings, text_encoder)
+            if any(name.startswith("second_look.") for name in tensors):
+                model.second_look = SecondLook(settings.network.embedding)
         collapse(model)
-        if any(name.startswith("second_look.") for name in tensors):
-            model.second_look = SecondLook(settings.network.embedding)
         model.load_state_dict(tensors)
         if calibration:
             model.calibration = Calibration(**calibration)

@@ -24,6 +24,9 @@ SHARPNESS = 25.0  # of scores as it is fitted: 1 / the temperature of :func:`ssp
 # to 0.6 points from 0.25 to 1, in two fits, and most from 0.6 to 0.75.
 TRUST = 0.6
 WIDTH = 32  # numbers that a phrase's embedding is turned into
+NEAREST = (
+    8  # other phrases that each is looked at beside: no training sentence has more, and all pairs of 500 fill 8 GB
+)
 FAR = 60  # characters between two phrases from which it is no matter how many more there are
 
 
@@ -42,12 +45,15 @@ class Pairs:
 
     @classmethod
     def among(cls, places: np.ndarray) -> Pairs:
-        """All pairs among P phrases at ``places`` (P, 3), see :func:`places_of`."""
+        """Each of P phrases at ``places`` (P, 3), see :func:`places_of`, with the nearest others of its sentence."""
         sentence, start, end = places.T
         other = (start[:, None] != start) | (end[:, None] != end)
-        of, beside = np.nonzero((sentence[:, None] == sentence) & other)
-        gap = np.maximum(start[of] - end[beside], start[beside] - end[of]).clip(0, FAR)
-        order = np.stack([start[of] > start[beside], gap / (FAR / 2)], axis=1)
+        together = (sentence[:, None] == sentence) & other
+        gap = np.maximum(start[:, None] - end, start - end[:, None]).clip(0)
+        nearest = np.argsort(np.where(together, gap, np.inf), axis=1, kind="stable")
+        near = np.argsort(nearest, axis=1) < NEAREST  # the inverse permutation: how many others are nearer
+        of, beside = np.nonzero(together & near)
+        order = np.stack([start[of] > start[beside], gap[of, beside].clip(0, FAR) / (FAR / 2)], axis=1)
         return cls(torch.from_numpy(of), torch.from_numpy(beside), torch.from_numpy(order.astype(np.float32)))
 
     def to(self, device: torch.device) -> Pairs:

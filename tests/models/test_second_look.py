@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sspe.checkpoint import load_checkpoint, save_checkpoint
-from sspe.models.second_look import Pairs, SecondLook, described, layout, places_of
+from sspe.models.second_look import NEAREST, Pairs, SecondLook, described, layout, places_of
 from sspe.text.context import ALONE, Context
 
 SENTENCE = "a man with a dog"
@@ -19,6 +19,14 @@ def test_phrases_of_one_sentence_are_pairs():
     assert (pairs.of.tolist(), pairs.beside.tolist()) == ([0, 1], [1, 0])
     assert pairs.order.tolist() == [[0, pytest.approx(0.2)], [1, pytest.approx(0.2)]]  # 6 of 60 characters, twice
     assert not len(Pairs.among(places_of([], [])).of)
+
+
+def test_of_a_long_sentence_the_nearest_phrases_are_pairs():
+    spans = [(7 * i, 7 * i + 5) for i in range(500)]
+    pairs = Pairs.among(np.array([[0, *span] for span in spans]))
+    assert len(pairs.of) == 500 * NEAREST
+    assert pairs.beside[pairs.of == 0].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert pairs.beside[pairs.of == 250].tolist() == [246, 247, 248, 249, 251, 252, 253, 254]
 
 
 def test_how_a_box_lies_to_another():

@@ -13,20 +13,23 @@ from sspe.training.second_look import Looked, fit
 def hats(count, seed):
     """Sentences of a man and a hat: of six hats that score alike one lies at the top of the man."""
     rng = np.random.default_rng(seed)
-    men = rng.uniform(0, 0.5, (count, 1, 2)) + np.array([[0, 0, 0.2, 0.5]]).reshape(1, 2, 2)[:, :, :]
-    men = men.reshape(count, 4).astype(np.float32)
-    corners = rng.uniform(0, 0.9, (count, 6, 2))
-    corners[:, 0] = men[:, :2] + [0.05, 0]
+    corners = rng.uniform(0, 0.5, (count, 2))
+    men = np.concatenate([corners, corners + np.array([0.2, 0.5])], axis=1)
+    corners = np.concatenate([men[:, None, :2] + [0.05, 0], rng.uniform(0, 0.9, (count, 5, 2))], axis=1)
     order = rng.permuted(np.tile(np.arange(6), (count, 1)), axis=1)
     corners = np.take_along_axis(corners, order[..., None], axis=1)
-    boxes = np.concatenate([corners, corners + 0.1], axis=2).astype(np.float32)
-    right = (order == 0).astype(np.float32)
-    y = np.tile(np.eye(2, 16, dtype=np.float16), (count, 1))
-    both = lambda of_men, of_hats: np.stack([of_men, of_hats], axis=1).reshape(2 * count, *of_hats.shape[1:])  # noqa: E731
-    places = np.array([[n, *place] for n in range(count) for place in ((0, 5), (11, 16))])
+
+    def in_turn(of_man, of_hat):  # a sentence's man, then its hat
+        return np.stack([of_man, of_hat], axis=1).reshape(2 * count, *of_hat.shape[1:]).astype(np.float32)
+
+    boxes = in_turn(np.repeat(men[:, None], 6, axis=1), np.concatenate([corners, corners + 0.1], axis=2))
     return Looked(
-        *(y, both(np.repeat(men[:, None], 6, axis=1), boxes), np.full((2 * count, 6), 0.4, np.float32)),
-        *(both(np.zeros_like(right), right), both(men, boxes[:, 0]), places),
+        y=np.tile(np.eye(2, 16, dtype=np.float16), (count, 1)),
+        boxes=boxes,
+        scores=np.full((2 * count, 6), 0.4, np.float32),
+        overlap=in_turn(np.zeros((count, 6)), order == 0),
+        answers=boxes[:, 0],
+        places=np.array([[n, *place] for n in range(count) for place in ((0, 5), (11, 16))]),
     )
 
 
