@@ -76,7 +76,10 @@ def answer(
         read = Reading.of(others, rows[one.number.one]) if one.number else whole
         frame = whole.boxes[whole.kept[0]] if one.number else None
         if not one.which:
-            things.append(read.boxes[things_of_a_kind(read, frame, one.number.count)])
+            found = read.boxes[things_of_a_kind(read, frame, one.number.count)]
+            # The best guess at one, where most of it lies outside what the whole phrase names, is none of them.
+            strayed = len(found) == 1 and shared(found, frame[None])[0, 0] < 0.5
+            things.append(frame[None] if strayed else found)
             continue
         neighbour = rows.get(one.which.other)
         other = None if neighbour is None else others.boxes[neighbour, others.kept[neighbour][0]]

@@ -20,8 +20,8 @@ from sspe.text.context import Context
 
 BEST = 20  # regions per phrase that are looked at again; sixty gain no more and take three times as long
 SHARPNESS = 25.0  # of scores as it is fitted: 1 / the temperature of :func:`sspe.vision.boxes.consensus`
-# What is fitted on photos that the branches know by heart is not trusted fully. On the first half of val, R@1 gains 0.2
-# to 0.6 points from 0.25 to 1, in two fits, and most from 0.6 to 0.75.
+# What is fitted on photos that the branches know by heart is not trusted fully. In two trial fits R@1 on the first half
+# of val gained 0.2 to 0.6 points from 0.25 to 1, and most from 0.6 to 0.75.
 TRUST = 0.6
 WIDTH = 32  # numbers that a phrase's embedding is turned into
 NEAREST = (

@@ -122,6 +122,19 @@ def test_words_choose_one(phrase, right):
     assert same(boxes, [right]) and (boxes[0] == box).all()
 
 
+def test_one_thing_outside_what_the_phrase_names_is_none_of_them():
+    class Astray(Drawn):  # takes a single ball for what fills the photo
+        def glance(self, regions, texts, best):
+            scores = 0.8 * iou(np.array([[0, 0, self.width, self.height]], np.float32), self.boxes) ** 4
+            return Located(scores, self.boxes[None].copy(), (nms(self.boxes, scores[0]),), np.ones(1, bool))
+
+    model = Astray(SCENE)
+    model.boxes = np.concatenate([model.boxes, [[0, 0, model.width, model.height]]]).astype(np.float32)
+    located, things = answer(model, model, [ask("balls", 0, 5)])
+    assert same(things[0], [union(np.array(BALLS, np.float32))])
+    assert same(located.boxes[0, located.kept[0][:1]], things[0])
+
+
 def test_words_choose_several():
     box, boxes = boxes_of("the two balls on the right")
     assert same(boxes, BALLS[1:]) and same(box[None], [union(np.array(BALLS[1:]))])
